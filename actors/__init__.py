@@ -1,0 +1,1 @@
+"""Thin async shells around `domain`: receive, decide, journal, perform."""

@@ -1,0 +1,137 @@
+"""The latest snapshot of everything, for those who only look: web, health, checkers.
+
+Writers replace whole frozen values; readers never wait. Times are seconds on the run's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+from domain.facts import Facts
+from domain.layout import Layout
+from domain.storage import StorageSnapshot
+
+
+@attrs.frozen(kw_only=True)
+class StepSnapshot:
+    """One line of an agent's plan. `state`: satisfied, wanted, running, failed, ignored."""
+
+    name: str
+    state: str
+    detail: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class AgentSnapshot:
+    """One Mesos agent as its actor sees it; what is shown is what is stored."""
+
+    host: str  # HOST KEY
+    agent_id: str
+    address: str
+    phase: str  # value of domain.agent.Phase
+    since: float  # entered the phase at
+    step: str = ""  # running or next step
+    task_id: str = ""  # in flight
+    keeper_id: str = ""
+    keeper_healthy: bool = False
+    reason: str = ""  # why it waits, in a sentence
+    error: str = ""  # last failure: what, where, and what to do
+    tail: str = ""  # end of the failing step's output, secrets redacted
+    attempts: Mapping[str, int] = attrs.field(factory=dict)
+    plan: tuple[StepSnapshot, ...] = ()
+    probe: str = ""
+    reboot_wanted: bool = False
+    offer_id: str = ""
+    last_contact: float = 0.0  # unix seconds of the last word from Mesos about it
+    devices: tuple[tuple[str, str], ...] = ()  # (path, verdict with the rule that decided)
+    layout: Layout = attrs.field(factory=Layout)
+    facts: Facts | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RecentMessage:
+    at: float
+    kind: str  # class name
+    text: str  # redacted repr, bounded
+
+
+@attrs.frozen(kw_only=True)
+class ActorSnapshot:
+    """INTROSPECTION: every field of the contract."""
+
+    name: str
+    kind: str
+    phase: str  # starting, running, backing-off, quarantined, stopped
+    mailbox_depth: int
+    mailbox_peak: int
+    mailbox_size: int
+    handled: int
+    last_message: str
+    last_message_age_s: float | None
+    restarts: int
+    last_error: str
+    waiting_for: str
+    recent: tuple[RecentMessage, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class LinkSnapshot:
+    """The Mesos subscription. `state` is a value of protocol.mesos.session.State."""
+
+    state: str = "disconnected"
+    master: str = ""  # scheme://host:port of the leader
+    version: str = ""
+    framework_id: str = ""
+    since: float = 0.0
+    detail: str = ""  # last error, with what to do
+    subscriptions: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class GatewaySnapshot:
+    """`storage` is the last good one; `error` is empty while polls succeed."""
+
+    storage: StorageSnapshot | None = None
+    error: str = ""
+    since: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Condition:
+    """Something an operator should know, with hysteresis behind it."""
+
+    name: str  # closed vocabulary, e.g. gateway-unreachable
+    severity: str  # info, warning, critical
+    subject: str  # pool, agent, ... or ""
+    text: str
+    since: float
+
+
+@attrs.define
+class Board:
+    """One per process. `changed` wakes whoever waits for any change."""
+
+    agents: dict[str, AgentSnapshot] = attrs.field(factory=dict)
+    link: LinkSnapshot = attrs.field(factory=LinkSnapshot)
+    gateway: GatewaySnapshot = attrs.field(factory=GatewaySnapshot)
+    conditions: tuple[Condition, ...] = ()
+    actors: dict[str, Callable[[], ActorSnapshot]] = attrs.field(factory=dict)
+    store_kind: str = ""
+    revision: int = 0
+    _changed: trio.Event = attrs.field(factory=trio.Event)
+
+    def touch(self) -> None:
+        """Say that something was replaced."""
+        self.revision += 1
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait_change(self) -> None:
+        await self._changed.wait()
+
+    def post_agent(self, snapshot: AgentSnapshot) -> None:
+        self.agents[snapshot.host] = snapshot
+        self.touch()

@@ -1,0 +1,111 @@
+"""What actors may ask of the outside. Adapters implement these; the simulation plugs in below them.
+
+Every method that waits has a timeout of its own and raises one of the named errors; none
+returns on silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from domain.storage import StorageSnapshot
+
+
+class StoreError(Exception):
+    """The store did not take or give the records; nothing of a failed write stays."""
+
+
+class StoreConflictError(StoreError):
+    """Somebody else wrote: we have lost the leader lock, and must not write any more."""
+
+
+class Store(Protocol):
+    """Versioned records by key ('framework', 'agents/<host>', ...), values are JSON bytes."""
+
+    kind: str  # "sqlite" or "zk": shown to people
+
+    async def load(self) -> Mapping[str, bytes]:
+        """Everything there is. Raises StoreError."""
+
+    async def write(self, changes: Mapping[str, bytes | None]) -> None:
+        """All or nothing; `None` deletes. Raises StoreError, StoreConflictError."""
+
+    async def close(self) -> None: ...
+
+
+class SandboxError(Exception):
+    """The output of a task could not be read; the text says why and what to do."""
+
+
+class Sandbox(Protocol):
+    async def read(
+        self, *, agent_url: str, framework_id: str, agent_id: str, task_id: str, name: str
+    ) -> str:
+        """The whole file `name` (stdout, stderr), paged and bounded. Raises SandboxError."""
+
+
+class MesosStream(Protocol):
+    """One subscription: raw RecordIO bytes; ends when the master closes it."""
+
+    stream_id: str
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class MesosAnswer(Protocol):
+    """What a call was answered: HTTP status, headers in lower case, body text (bounded)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+class MesosUnreachableError(Exception):
+    """No answer; `sent` tells whether the request may have been processed."""
+
+    sent: bool = True
+
+
+class Mesos(Protocol):
+    """HTTP with one master. `base` is scheme://host:port."""
+
+    def subscribe(
+        self, base: str, path: str, body: bytes
+    ) -> AbstractAsyncContextManager[MesosStream | MesosAnswer]:
+        """POST a SUBSCRIBE; a stream on 200, otherwise the answer. MesosUnreachableError."""
+
+    async def call(self, base: str, path: str, body: bytes, stream_id: str) -> MesosAnswer:
+        """POST one call on the single call connection. Raises MesosUnreachableError."""
+
+    async def operator(self, base: str, body: bytes) -> MesosAnswer:
+        """POST one operator call to /api/v1. Raises MesosUnreachableError."""
+
+    async def get(self, base: str, path: str) -> MesosAnswer:
+        """GET, for /version and /redirect. Raises MesosUnreachableError."""
+
+
+class Gateway(Protocol):
+    """The storage cluster. Errors are those of `protocol.gateway.errors`.
+
+    Creating calls return the new object's id, and the existing one's when the Gateway says
+    that the name is taken and the object is what was asked for.
+    """
+
+    async def snapshot(self) -> StorageSnapshot: ...
+    async def create_protection_domain(self, name: str) -> str: ...
+    async def create_storage_pool(self, *, domain_id: str, name: str) -> str: ...
+    async def create_fault_set(self, *, domain_id: str, name: str) -> str: ...
+    async def create_sds(
+        self, *, domain_id: str, name: str, address: str, fault_set_id: str = ""
+    ) -> str: ...
+    async def add_device(self, *, sds_id: str, pool_id: str, path: str, name: str) -> str: ...
+    async def approve_sdc(self, *, guid: str, address: str) -> None: ...
+    async def create_volume(self, *, pool_id: str, name: str, size_gb: int) -> str: ...
+    async def find_volume(self, name: str) -> str | None: ...
+    async def map_volume(self, *, volume_id: str, sdc_id: str) -> None: ...
+    async def unmap_volume(self, *, volume_id: str, sdc_id: str) -> None: ...
+    async def remove_volume(self, volume_id: str) -> None: ...
+    async def close(self) -> None:
+        """Log out, within a short timeout."""

@@ -1,0 +1,1 @@
+"""Sans-I/O wire formats: bytes in, values out. No trio, no clock, no log in here."""

@@ -1,0 +1,1 @@
+"""The scheduler's own HTTP surface: pages, JSON, metrics, introspection."""
