@@ -118,8 +118,10 @@ class Board:
     link: LinkSnapshot = attrs.field(factory=LinkSnapshot)
     gateway: GatewaySnapshot = attrs.field(factory=GatewaySnapshot)
     conditions: tuple[Condition, ...] = ()
+    verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no offer fits its want
     actors: dict[str, Callable[[], ActorSnapshot]] = attrs.field(factory=dict)
     store_kind: str = ""
+    gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no reboot yet
     revision: int = 0
     _changed: trio.Event = attrs.field(factory=trio.Event)
 

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+import attrs
+
 from domain.storage import StorageSnapshot
 
 
@@ -54,18 +56,21 @@ class MesosStream(Protocol):
     def chunks(self) -> AsyncIterator[bytes]: ...
 
 
-class MesosAnswer(Protocol):
+@attrs.frozen(kw_only=True)
+class MesosAnswer:
     """What a call was answered: HTTP status, headers in lower case, body text (bounded)."""
 
     status: int
-    headers: Mapping[str, str]
-    body: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: str = ""
 
 
 class MesosUnreachableError(Exception):
     """No answer; `sent` tells whether the request may have been processed."""
 
-    sent: bool = True
+    def __init__(self, sentence: str, *, sent: bool) -> None:
+        super().__init__(sentence)
+        self.sent = sent
 
 
 class Mesos(Protocol):

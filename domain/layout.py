@@ -93,10 +93,8 @@ def _wishes(
     return tuple(wishes), faults
 
 
-def _devices(
-    attributes: Mapping[str, str], prefix: str, domain: str, pool: str
-) -> tuple[str, ...]:
-    """A pool's devices; the spelling with the domain wins, since pools of two domains may share a name."""
+def _devices(attributes: Mapping[str, str], prefix: str, domain: str, pool: str) -> tuple[str, ...]:
+    """A pool's devices; the spelling with the domain wins: two domains may share a pool name."""
     for key in (f"{prefix}{domain}.{pool}", f"{prefix}{pool}"):
         if key in attributes and not (pool == domain and key == prefix + domain):
             return _split(attributes[key])

@@ -1,0 +1,332 @@
+"""One Mesos agent's actor: receive, decide, journal, perform. All choices are in `domain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, assert_never
+
+import attrs
+import structlog
+import trio
+
+from actors import messages
+from actors.board import AgentSnapshot, Board, StepSnapshot
+from actors.clock import Chance
+from actors.journal import Journal
+from actors.mailbox import Mailbox
+from actors.ports import Sandbox, SandboxError
+from domain import effects, inbox, records
+from domain.agent import AgentRecord, TaskState
+from domain.draft import Agent, Rules
+from domain.facts import Facts
+from domain.inbox import AgentInbox
+from domain.joining import JoinSpec
+from domain.layout import Layout
+from domain.lifecycle import decide
+from domain.plan import SURVEY, Plan, PlannedStep
+from protocol.mesos import calls
+from protocol.mesos.calls import HealthCheck
+
+SANDBOX_PATIENCE_S: Final = 30.0
+REPOST_S: Final = 60.0  # a want is posted again, in case the broker lost it
+
+log = structlog.get_logger()
+
+
+class SurveyFault(Exception):  # noqa: N818 - what it is, not that something broke
+    """The survey's text cannot be read; says why."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What a task of a step needs. `environment` is readable by anybody in Mesos."""
+
+    command: str
+    environment: Mapping[str, str]
+    cpus_milli: int
+    mem_milli: int
+    completion_s: float | None
+    health: HealthCheck | None = None
+
+
+class Installer(Protocol):
+    """What `install_steps` knows, put together with the operator's settings."""
+
+    def parse(self, stdout: str) -> Facts:
+        """Raises SurveyFault."""
+
+    def plan(self, record: AgentRecord, facts: Facts) -> Plan: ...
+
+    def layout(self, record: AgentRecord) -> Layout: ...
+
+    def job(self, record: AgentRecord, step: str) -> Job:
+        """Raises SurveyFault where something is missing that the step needs."""
+
+    def join_spec(self, record: AgentRecord) -> JoinSpec: ...
+
+    def probe_pool(self, record: AgentRecord) -> str: ...
+
+
+@attrs.define
+class Links:
+    """The other actors that an agent speaks to, and the ports it uses."""
+
+    journal: Journal
+    broker: Mailbox[messages.BrokerInbox]
+    writer: Mailbox[messages.WriterInbox]
+    gate: Mailbox[messages.GateInbox]
+    poller: Mailbox[messages.PollerInbox]
+    board: Board
+    sandbox: Sandbox
+    installer: Installer
+    chance: Chance
+    rules: Rules
+    framework_id: Callable[[], str]
+    redact: Callable[[str], str]
+    on_stored: Callable[[AgentRecord], None] = lambda _: None
+
+
+@attrs.define
+class AgentActor:
+    """`agent` survives a crash of `run`; the record in it is never ahead of the store."""
+
+    mailbox: Mailbox[AgentInbox]
+    links: Links
+    agent: Agent
+    stored: AgentRecord | None
+    last_contact: float = 0.0
+    _begun: bool = attrs.field(default=False, init=False)
+    _background: trio.Nursery | None = attrs.field(default=None, init=False)
+
+    async def run(self) -> None:
+        """Receive for ever; `Started` comes first, and again after a crash."""
+        async with trio.open_nursery() as nursery:
+            self._background = nursery
+            if self.agent.record.facts is not None and not self._begun:
+                plan = self.links.installer.plan(self.agent.record, self.agent.record.facts)
+                self.agent = attrs.evolve(self.agent, plan=plan)
+            self._begun = True
+            await self._take(inbox.Started())
+            while True:
+                await self._take(await self._next())
+
+    async def _next(self) -> AgentInbox:
+        """The next message, or a Tick when the agent asked to be woken."""
+        wake_at = self.agent.wake_at
+        task = self.agent.record.task
+        if task is not None and task.state is TaskState.WANTED:
+            repost_at = trio.current_time() + REPOST_S
+            wake_at = repost_at if wake_at is None else min(wake_at, repost_at)
+        if wake_at is None:
+            return await self.mailbox.receive()
+        with trio.move_on_at(wake_at):
+            return await self.mailbox.receive()
+        self._repost()
+        return inbox.Tick()
+
+    async def _take(self, message: AgentInbox) -> None:
+        if isinstance(message, inbox.Output):
+            message = self._read_survey(message)
+        if isinstance(message, inbox.Status | inbox.Sighted):
+            self.last_contact = self.links.chance.wall()
+        agent, todo = decide(
+            self.agent, message, moment=self.links.chance.moment(), rules=self.links.rules
+        )
+        if agent.record != self.stored:
+            key = records.agent_key(agent.record.host)
+            await self.links.journal.save({key: records.encode(agent.record)})
+            self.stored = agent.record
+            self.links.on_stored(agent.record)
+        changed = agent.record.phase is not self.agent.record.phase
+        self.agent = agent
+        self._show()
+        if changed:
+            log.info(
+                "agent",
+                host=agent.record.host,
+                phase=agent.record.phase.value,
+                reason=agent.record.reason,
+                error=agent.record.error,
+            )
+        for effect in todo:
+            await self._perform(effect)
+
+    def _read_survey(self, message: inbox.Output) -> AgentInbox:
+        """A survey's text becomes facts and a plan; other steps' output stays as it is."""
+        task = self.agent.record.task
+        redact = self.links.redact
+        if task is None or task.task_id != message.task_id or task.step != SURVEY:
+            return attrs.evolve(
+                message, stdout=redact(message.stdout), stderr=redact(message.stderr)
+            )
+        if message.fault or task.exit_code != 0:
+            last = message.stderr.strip().splitlines()[-1:] or [task.message]
+            why = message.fault or redact(last[0])
+            return inbox.Surveyed(task_id=message.task_id, fault=why)
+        try:
+            facts = self.links.installer.parse(message.stdout)
+        except SurveyFault as fault:
+            return inbox.Surveyed(task_id=message.task_id, fault=str(fault))
+        plan = self.links.installer.plan(self.agent.record, facts)
+        return inbox.Surveyed(task_id=message.task_id, facts=facts, plan=plan)
+
+    # -- effects -------------------------------------------------------------------------------
+
+    async def _perform(self, effect: effects.Effect) -> None:  # noqa: C901 - one case an effect
+        host, links = self.agent.record.host, self.links
+        match effect:
+            case effects.Launch():
+                self._post(effect.task_id, effect.step, effect.agent_id)
+            case effects.Withdraw():
+                self._broker(messages.GiveBack(host=host, task_id=effect.task_id, dead=effect.dead))
+            case effects.Track():
+                self._broker(
+                    messages.TrackTask(host=host, task_id=effect.task_id, agent_id=effect.agent_id)
+                )
+            case effects.Acknowledge():
+                call = calls.Acknowledge(
+                    agent_id=effect.agent_id, task_id=effect.task_id, uuid=effect.uuid
+                )
+                await links.writer.put(messages.Send(call=call))
+            case effects.Kill():
+                kill = calls.Kill(task_id=effect.task_id, agent_id=effect.agent_id)
+                await links.writer.put(messages.Send(call=kill))
+            case effects.ReadOutput():
+                self._in_background(effect)
+            case effects.AskSlot():
+                links.gate.offer(messages.AskSlot(host=host))
+            case effects.FreeSlot():
+                links.gate.offer(messages.FreeSlot(host=host))
+            case effects.AskReboot():
+                ask = messages.AskReboot(
+                    host=host,
+                    address=self.agent.record.address,
+                    provides_storage=effect.provides_storage,
+                )
+                links.gate.offer(ask)
+            case effects.FreeReboot():
+                links.gate.offer(messages.FreeReboot(host=host))
+            case effects.AskStorage():
+                self._ask_storage(effect)
+            case _:
+                assert_never(effect)
+
+    def _broker(self, message: messages.BrokerInbox) -> None:
+        """Full means overloaded: the note is not lost for good, the agent posts it again."""
+        if not self.links.broker.offer(message):
+            log.warning("the broker's mailbox is full", host=self.agent.record.host)
+
+    def _repost(self) -> None:
+        task = self.agent.record.task
+        if task is not None and task.state is TaskState.WANTED:
+            self._post(task.task_id, task.step, task.agent_id)
+
+    def _post(self, task_id: str, step: str, agent_id: str) -> None:
+        record, installer = self.agent.record, self.links.installer
+        try:
+            job = installer.job(record, step)
+        except SurveyFault as fault:
+            self.mailbox.offer(inbox.NeverSent(task_id=task_id, why=str(fault)))
+            return
+        task = calls.Task(
+            task_id=task_id,
+            name=f"scaleio {step} {record.host}",
+            agent_id=agent_id,
+            command=job.command,
+            environment=job.environment,
+            labels={
+                "scaleio.host": record.host,
+                "scaleio.step": step,
+                "scaleio.plan": "onboard",
+            },
+            completion_s=job.completion_s,
+            health=job.health,
+        )
+        self._broker(
+            messages.Want(
+                host=record.host,
+                task=task,
+                cpus_milli=job.cpus_milli,
+                mem_milli=job.mem_milli,
+            )
+        )
+
+    def _ask_storage(self, effect: effects.AskStorage) -> None:
+        record, installer = self.agent.record, self.links.installer
+        request = messages.StorageRequest(
+            request=effect.request,
+            spec=installer.join_spec(record),
+            probe_pool=installer.probe_pool(record),
+            volume_id=effect.volume_id,
+        )
+        if not self.links.poller.offer(request):
+            log.info("the Gateway's queue is full; asked again later", host=record.host)
+
+    def _in_background(self, effect: effects.ReadOutput) -> None:
+        if self._background is not None:
+            self._background.start_soon(self._read_output, effect)
+
+    async def _read_output(self, effect: effects.ReadOutput) -> None:
+        record = self.agent.record
+        texts = {"stdout": "", "stderr": ""}
+        fault = ""
+        where = {
+            "agent_url": f"http://{_bracketed(record.address)}:{record.port}",
+            "framework_id": self.links.framework_id(),
+            "agent_id": effect.agent_id,
+            "task_id": effect.task_id,
+        }
+        try:
+            with trio.fail_after(SANDBOX_PATIENCE_S):
+                for name in ("stdout", "stderr") if effect.with_stderr else ("stdout",):
+                    texts[name] = await self.links.sandbox.read(**where, name=name)
+        except SandboxError as error:
+            fault = str(error)
+        except trio.TooSlowError:
+            fault = f"the agent's HTTP API did not answer in {SANDBOX_PATIENCE_S:g} s"
+        output = inbox.Output(task_id=effect.task_id, fault=fault, **texts)
+        if not self.mailbox.offer(output):
+            log.warning("an agent's mailbox is full", host=record.host)
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        agent = self.agent
+        record, task, keeper = agent.record, agent.record.task, agent.record.keeper
+        self.links.board.post_agent(
+            AgentSnapshot(
+                host=record.host,
+                agent_id=record.agent_id,
+                address=record.address,
+                phase=record.phase.value,
+                since=record.since,
+                step=task.step if task else "",
+                task_id=task.task_id if task else "",
+                keeper_id=keeper.task_id if keeper else "",
+                keeper_healthy=keeper is not None and keeper.healthy,
+                reason=record.reason,
+                error=record.error,
+                tail=record.tail,
+                attempts=record.attempts,
+                plan=tuple(_shown(step, record) for step in agent.plan.steps),
+                probe=record.probe,
+                reboot_wanted=record.reboot is not None,
+                last_contact=self.last_contact,
+                devices=agent.plan.verdicts,
+                layout=self.links.installer.layout(record),
+                facts=record.facts,
+            )
+        )
+
+
+def _shown(step: PlannedStep, record: AgentRecord) -> StepSnapshot:
+    state = step.state
+    if record.task is not None and record.task.step == step.name:
+        state = "running"
+    elif step.name in record.done:
+        state = "satisfied"
+    return StepSnapshot(name=step.name, state=state, detail=step.sentence)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

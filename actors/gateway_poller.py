@@ -1,0 +1,242 @@
+"""All traffic with the Gateway: a snapshot each few seconds, and commands one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from typing import Final, assert_never
+
+import attrs
+import structlog
+import trio
+
+from actors.board import Board, GatewaySnapshot
+from actors.mailbox import Mailbox
+from actors.messages import GateInbox, PollerInbox, Refresh, SnapshotTaken, StorageRequest
+from actors.ports import Gateway
+from domain import joining
+from domain.inbox import AgentInbox, StorageAnswer
+from domain.storage import StorageSnapshot
+from protocol.gateway.errors import GatewayError, GatewayRefusedError
+
+SNAPSHOT_FRESH_S: Final = 2.0  # a command may build on one that young
+ACTS_MAX: Final = 64 * 2 + 8  # a device is one act, an SDS holds up to 64
+CALL_PATIENCE_S: Final = 60.0
+PROBE_GB: Final = 8  # the smallest volume there is
+RETRY_CEILING_S: Final = 60.0
+TOO_FEW_UNITS: Final = frozenset({45, 67, 144})  # no devices, not enough resources, < 3 SDSs
+ABSENT: Final = frozenset({79, 84})
+
+log = structlog.get_logger()
+
+
+@attrs.define
+class GatewayPoller:
+    mailbox: Mailbox[PollerInbox]
+    gateway: Gateway
+    gate: Mailbox[GateInbox]
+    agents: Callable[[str], Mailbox[AgentInbox] | None]
+    board: Board
+    chance: random.Random
+    poll_s: float
+    _next_poll: float = 0.0
+    _failures: int = 0
+
+    async def run(self) -> None:
+        while True:
+            message: PollerInbox | None = None
+            with trio.move_on_at(self._next_poll):
+                message = await self.mailbox.receive()
+            match message:
+                case None:
+                    await self._poll()
+                case Refresh():
+                    if self._age() > SNAPSHOT_FRESH_S:
+                        await self._poll()
+                    self.gate.offer(SnapshotTaken())
+                case StorageRequest():
+                    await self._serve(message)
+                case _:
+                    assert_never(message)
+
+    def _age(self) -> float:
+        storage = self.board.gateway.storage
+        return float("inf") if storage is None else trio.current_time() - storage.taken_at
+
+    async def _poll(self) -> None:
+        try:
+            await self._look()
+        except GatewayError as error:
+            self._failed(error)
+        except trio.TooSlowError:
+            self._failed(TimeoutError(f"the Gateway did not answer in {CALL_PATIENCE_S:g} s"))
+
+    def _failed(self, error: Exception) -> None:
+        """Back off, keep the last good snapshot (its age tells), show why."""
+        self._failures += 1
+        pause_s = min(RETRY_CEILING_S, self.poll_s * 2.0 ** min(self._failures, 6))
+        self._next_poll = trio.current_time() + self.chance.uniform(pause_s / 2, pause_s)
+        if self.board.gateway.error != str(error):
+            log.warning("the Gateway cannot be polled", error=str(error))
+            self.board.gateway = GatewaySnapshot(
+                storage=self.board.gateway.storage, error=str(error), since=trio.current_time()
+            )
+            self.board.touch()
+
+    async def _look(self) -> StorageSnapshot:
+        with trio.fail_after(CALL_PATIENCE_S):
+            storage = await self.gateway.snapshot()
+        self._failures = 0
+        self._next_poll = trio.current_time() + self.poll_s
+        since = self.board.gateway.since if not self.board.gateway.error else trio.current_time()
+        self.board.gateway = GatewaySnapshot(storage=storage, since=since)
+        self.board.touch()
+        self.gate.offer(SnapshotTaken())
+        return storage
+
+    # -- commands -------------------------------------------------------------------------------
+
+    async def _serve(self, request: StorageRequest) -> None:
+        """Carry it out; whatever happens, the agent gets one answer."""
+        try:
+            with trio.fail_after(CALL_PATIENCE_S):
+                answer = await self._carry_out(request)
+        except GatewayRefusedError as error:
+            outcome = "waiting" if error.passing else "refused"
+            answer = StorageAnswer(request=request.request, outcome=outcome, sentence=str(error))
+        except GatewayError as error:
+            self._failed(error)
+            answer = StorageAnswer(request=request.request, outcome="waiting", sentence=str(error))
+        except trio.TooSlowError:
+            answer = StorageAnswer(
+                request=request.request,
+                outcome="waiting",
+                sentence=f"the Gateway did not answer in {CALL_PATIENCE_S:g} s",
+            )
+        target = self.agents(request.spec.host)
+        if target is None or not target.offer(answer):
+            log.info("an answer of the Gateway found no room", host=request.spec.host)
+
+    async def _carry_out(self, request: StorageRequest) -> StorageAnswer:
+        match request.request:
+            case "join":
+                return await self._join(request)
+            case "probe-map":
+                return await self._probe_map(request)
+            case "probe-clean":
+                return await self._probe_clean(request)
+            case other:
+                raise ValueError(f"no such request: {other}")
+
+    async def _fresh(self) -> StorageSnapshot:
+        storage = self.board.gateway.storage
+        if storage is not None and self._age() <= SNAPSHOT_FRESH_S:
+            return storage
+        return await self._look()
+
+    async def _join(self, request: StorageRequest) -> StorageAnswer:
+        storage = await self._fresh()
+        for _ in range(ACTS_MAX):
+            act = joining.next_act(storage, request.spec)
+            match act:
+                case joining.Joined(sds_id=sds_id):
+                    return StorageAnswer(request="join", outcome="done", sds_id=sds_id)
+                case joining.Wait(sentence=sentence):
+                    return StorageAnswer(request="join", outcome="waiting", sentence=sentence)
+                case joining.Refuse(sentence=sentence):
+                    return StorageAnswer(request="join", outcome="refused", sentence=sentence)
+                case _:
+                    await self._act(storage, act)
+            storage = await self._look()
+        return StorageAnswer(
+            request="join",
+            outcome="waiting",
+            sentence="the Gateway takes our calls, but its snapshots do not show their effect",
+        )
+
+    async def _act(
+        self,
+        storage: StorageSnapshot,
+        act: joining.CreateDomain
+        | joining.CreatePool
+        | joining.CreateFaultSet
+        | joining.CreateSds
+        | joining.AddDevice
+        | joining.ApproveSdc,
+    ) -> None:
+        log.info("storage", act=type(act).__name__, on=repr(act))
+        match act:
+            case joining.CreateDomain(name=name):
+                await self.gateway.create_protection_domain(name)
+            case joining.CreatePool(domain_id=domain_id, name=name):
+                await self.gateway.create_storage_pool(domain_id=domain_id, name=name)
+            case joining.CreateFaultSet(domain_id=domain_id, name=name):
+                await self.gateway.create_fault_set(domain_id=domain_id, name=name)
+            case joining.CreateSds():
+                fault_set_id = ""
+                if act.fault_set:
+                    fault_set_id = await self.gateway.create_fault_set(
+                        domain_id=act.domain_id, name=act.fault_set
+                    )
+                await self.gateway.create_sds(
+                    domain_id=act.domain_id,
+                    name=act.name,
+                    address=act.address,
+                    fault_set_id=fault_set_id,
+                )
+            case joining.AddDevice():
+                await self.gateway.add_device(
+                    sds_id=act.sds_id, pool_id=act.pool_id, path=act.path, name=act.name
+                )
+            case joining.ApproveSdc(guid=guid, address=address):
+                await self.gateway.approve_sdc(guid=guid, address=address)
+            case _:
+                assert_never(act)
+
+    async def _probe_map(self, request: StorageRequest) -> StorageAnswer:
+        """A small thin volume, named after the host so that a crash finds it again."""
+        storage = await self._fresh()
+        spec = request.spec
+        pool = next((p for p in storage.pools if p.name == request.probe_pool), None)
+        if pool is None:
+            return _skipped(f"there is no storage pool {request.probe_pool}")
+        sdc = storage.sdc_by_guid(spec.sdc_guid)
+        if sdc is None:
+            return StorageAnswer(
+                request="probe-map", outcome="waiting", sentence="the SDC is not listed yet"
+            )
+        name = probe_name(spec.host)
+        volume_id = await self.gateway.find_volume(name)
+        if volume_id is None:
+            try:
+                volume_id = await self.gateway.create_volume(
+                    pool_id=pool.id, name=name, size_gb=PROBE_GB
+                )
+            except GatewayRefusedError as error:
+                if error.code in TOO_FEW_UNITS:
+                    return _skipped(f"pool {pool.name} cannot hold a volume yet: {error}")
+                raise
+        await self.gateway.map_volume(volume_id=volume_id, sdc_id=sdc.id)
+        return StorageAnswer(request="probe-map", outcome="done", volume_id=volume_id)
+
+    async def _probe_clean(self, request: StorageRequest) -> StorageAnswer:
+        storage = await self._fresh()
+        sdc = storage.sdc_by_guid(request.spec.sdc_guid)
+        try:
+            if sdc is not None:
+                await self.gateway.unmap_volume(volume_id=request.volume_id, sdc_id=sdc.id)
+            await self.gateway.remove_volume(request.volume_id)
+        except GatewayRefusedError as error:
+            if error.code not in ABSENT:
+                raise
+        return StorageAnswer(request="probe-clean", outcome="done")
+
+
+def _skipped(sentence: str) -> StorageAnswer:
+    return StorageAnswer(request="probe-map", outcome="skipped", sentence=sentence)
+
+
+def probe_name(host: str) -> str:
+    """At most 31 characters, and no collisions by cutting."""
+    return f"probe-{hashlib.sha256(host.encode()).hexdigest()[:20]}"

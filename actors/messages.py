@@ -1,0 +1,201 @@
+"""One closed union of frozen messages per mailbox, with the overflow policy beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+from domain.joining import JoinSpec
+from protocol.mesos.calls import Call, Task
+from protocol.mesos.events import Event
+from protocol.mesos.operator import AgentSeen
+
+# -- journal: awaited, never dropped ------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Save:
+    """Write these records together. `done` gets one item when they are durable."""
+
+    changes: Mapping[str, bytes | None]
+    done: trio.Event
+
+
+JournalInbox = Save
+
+# -- the writer: awaited by the broker and by agents --------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Send:
+    """One call of the current subscription. A call of an older `generation` is not sent."""
+
+    call: Call
+    generation: int | None = None  # None: whatever subscription there is
+
+
+WriterInbox = Send
+
+# -- the broker ---------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class FromMaster:
+    """An event, stamped with the subscription it came from (the reader awaits at most 5 s)."""
+
+    generation: int
+    event: Event
+
+
+@attrs.frozen(kw_only=True)
+class LinkDown:
+    """The subscription is over: every offer is void."""
+
+    generation: int
+
+
+@attrs.frozen(kw_only=True)
+class Want:
+    """A task that wants an offer. Newest per agent wins; the same task id twice is one want."""
+
+    host: str
+    task: Task
+    cpus_milli: int
+    mem_milli: int
+
+
+@attrs.frozen(kw_only=True)
+class GiveBack:
+    host: str
+    task_id: str
+    dead: bool
+
+
+@attrs.frozen(kw_only=True)
+class TrackTask:
+    """Reconcile until heard of."""
+
+    host: str
+    task_id: str
+    agent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class CallResult:
+    """What became of an ACCEPT or KILL: sent, refused (not processed), unknown."""
+
+    call: Call
+    outcome: str
+    detail: str = ""
+
+
+BrokerInbox = FromMaster | LinkDown | Want | GiveBack | TrackTask | CallResult
+
+# -- the roster: observations, newest wins -------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class AgentOffered:
+    """An offer shows this agent."""
+
+    agent_id: str
+    hostname: str
+    ip: str
+    port: int
+    attributes: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class AgentsListed:
+    """The whole list of the operator API; `complete_since` is when it was asked for."""
+
+    agents: tuple[AgentSeen, ...]
+
+
+@attrs.frozen(kw_only=True)
+class AgentLost:
+    agent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class StrangeTask:
+    """An update for a host that has no actor."""
+
+    host: str
+    agent_id: str
+    event: Event
+
+
+RosterInbox = AgentOffered | AgentsListed | AgentLost | StrangeTask
+
+# -- the rollout gate: asks are idempotent by host ------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class AskSlot:
+    host: str
+
+
+@attrs.frozen(kw_only=True)
+class FreeSlot:
+    host: str
+
+
+@attrs.frozen(kw_only=True)
+class AskReboot:
+    host: str
+    address: str
+    provides_storage: bool
+
+
+@attrs.frozen(kw_only=True)
+class FreeReboot:
+    host: str
+
+
+@attrs.frozen(kw_only=True)
+class AskPermit:
+    """The armed host asks once more. `answer` gets (status, sentence), once."""
+
+    permit: str
+    answer: Callable[[int, str], None]
+
+
+@attrs.frozen(kw_only=True)
+class SnapshotTaken:
+    """The poller has a new snapshot of the storage cluster."""
+
+
+GateInbox = AskSlot | FreeSlot | AskReboot | FreeReboot | AskPermit | SnapshotTaken
+
+# -- the Gateway poller: commands wait in its bounded mailbox, asked anew by the agent ----------
+
+
+@attrs.frozen(kw_only=True)
+class StorageRequest:
+    """join, probe-map, probe-clean for one agent."""
+
+    request: str
+    spec: JoinSpec
+    probe_pool: str = ""
+    volume_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Refresh:
+    """Take a snapshot now."""
+
+
+PollerInbox = StorageRequest | Refresh
+
+# -- the health monitor ---------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Look:
+    """Judge again."""
+
+
+HealthInbox = Look

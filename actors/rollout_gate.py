@@ -1,0 +1,142 @@
+"""Permissions that need the view of all: how many work at once, and who may reboot now."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, assert_never
+
+import attrs
+import structlog
+import trio
+
+from actors.board import Board
+from actors.clock import Chance
+from actors.mailbox import Mailbox
+from actors.messages import (
+    AskPermit,
+    AskReboot,
+    AskSlot,
+    FreeReboot,
+    FreeSlot,
+    GateInbox,
+    PollerInbox,
+    Refresh,
+    SnapshotTaken,
+)
+from domain import inbox, rollout
+from domain.inbox import AgentInbox
+from domain.rollout import Rebooting
+
+TICK_S: Final = 5.0
+PERMIT_PATIENCE_S: Final = 8.0  # a fresh snapshot is waited for; the host's curl waits 30 s
+
+log = structlog.get_logger()
+
+
+@attrs.define
+class RolloutGate:
+    """Slots and reboots are rebuilt from the stored records before anything is granted."""
+
+    mailbox: Mailbox[GateInbox]
+    poller: Mailbox[PollerInbox]
+    agents: Callable[[str], Mailbox[AgentInbox] | None]
+    board: Board
+    chance: Chance
+    limits: rollout.Limits
+    slots: set[str] = attrs.field(factory=set)
+    slot_queue: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
+    rebooting: dict[str, Rebooting] = attrs.field(factory=dict)
+    reboot_queue: OrderedDict[str, AskReboot] = attrs.field(factory=OrderedDict)
+    permits: list[tuple[AskPermit, float]] = attrs.field(factory=list)  # asked, answered by
+
+    async def run(self) -> None:
+        while True:
+            message: GateInbox | None = None
+            with trio.move_on_after(1.0 if self.permits else TICK_S):
+                message = await self.mailbox.receive()
+            if message is not None:
+                self._handle(message)
+            self._serve_slots()
+            self._serve_reboots()
+            self._serve_permits()
+
+    def _handle(self, message: GateInbox) -> None:
+        match message:
+            case AskSlot(host=host):
+                self.slot_queue[host] = None
+            case FreeSlot(host=host):
+                self.slots.discard(host)
+                self.slot_queue.pop(host, None)
+            case AskReboot(host=host):
+                self.reboot_queue[host] = message
+                self.poller.offer(Refresh())
+            case FreeReboot(host=host):
+                self.reboot_queue.pop(host, None)
+                self.rebooting.pop(host, None)
+            case AskPermit():
+                self.permits.append((message, trio.current_time() + PERMIT_PATIENCE_S))
+                self.poller.offer(Refresh())
+            case SnapshotTaken():
+                pass
+            case _:
+                assert_never(message)
+
+    def _serve_slots(self) -> None:
+        for host in list(self.slot_queue):
+            if host not in self.slots and len(self.slots) >= self.limits.parallel:
+                return
+            target = self.agents(host)
+            if target is not None and target.offer(inbox.SlotGranted()):
+                self.slots.add(host)
+                del self.slot_queue[host]
+
+    def _view(self) -> rollout.View:
+        return rollout.View(
+            now=trio.current_time(),
+            subscribed=self.board.link.state == "subscribed",
+            storage=self.board.gateway.storage,
+            rebooting=self.rebooting,
+            wanting=frozenset(self.reboot_queue),
+            phases={host: shown.phase for host, shown in self.board.agents.items()},
+        )
+
+    def _serve_reboots(self) -> None:
+        for host, ask in list(self.reboot_queue.items()):
+            held = self.rebooting.get(host)
+            candidate = held or Rebooting(
+                host=host,
+                address=ask.address,
+                provides_storage=ask.provides_storage,
+                permit=self.chance.secret_token(),
+            )
+            why_not = rollout.may_begin(candidate, self._view(), self.limits)
+            self.board.gate_verdicts[host] = why_not
+            if why_not:
+                continue
+            target = self.agents(host)
+            granted = inbox.RebootGranted(permit=candidate.permit)
+            if target is not None and target.offer(granted):
+                self.rebooting[host] = candidate
+                del self.reboot_queue[host]
+                self.board.gate_verdicts.pop(host, None)
+                log.info("reboot granted", host=host)
+
+    def _serve_permits(self) -> None:
+        """Answer an armed host: 200 only on a fresh snapshot with all conditions true."""
+        open_asks: list[tuple[AskPermit, float]] = []
+        for ask, until in self.permits:
+            holder = next((r for r in self.rebooting.values() if r.permit == ask.permit), None)
+            if holder is None:
+                ask.answer(404, "no such permit: the reboot is not wanted any more")
+                continue
+            why_not = rollout.may_go(holder, self._view(), self.limits)
+            if not why_not:
+                log.info("reboot permitted", host=holder.host)
+                ask.answer(200, "reboot now")
+            elif trio.current_time() >= until or not rollout.may_change_soon(why_not):
+                log.info("reboot denied", host=holder.host, reason=why_not)
+                ask.answer(409, why_not)
+            else:
+                open_asks.append((ask, until))
+        self.permits = open_asks

@@ -1,0 +1,151 @@
+"""Births of agent actors: from offers, from the operator API, from the store, from stray tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, assert_never
+
+import attrs
+import structlog
+import trio
+
+from actors.mailbox import Mailbox
+from actors.messages import (
+    AgentLost,
+    AgentOffered,
+    AgentsListed,
+    RosterInbox,
+    StrangeTask,
+)
+from actors.offer_broker import status_of
+from actors.ports import Mesos, MesosUnreachableError
+from domain import inbox
+from domain.inbox import AgentInbox
+from protocol.mesos import operator
+from protocol.mesos.errors import RemoteMesosError
+from protocol.mesos.events import Update
+
+LIST_MISSES_MAX: Final = 3  # lists in a row without an agent before it counts as gone
+
+log = structlog.get_logger()
+
+
+@attrs.define
+class Roster:
+    """`birth` makes (or finds) the actor of a host and gives its mailbox."""
+
+    mailbox: Mailbox[RosterInbox]
+    mesos: Mesos
+    leader: Callable[[], str]  # base of the leader while subscribed, else ""
+    birth: Callable[[str], Mailbox[AgentInbox]]
+    poll_s: float
+    hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> HOST KEY
+    seen: dict[str, inbox.Sighted] = attrs.field(factory=dict)  # host -> last told
+    ports: dict[str, tuple[str, int]] = attrs.field(factory=dict)  # host -> where it listens
+    listing_works: bool = False
+    _missing: dict[str, int] = attrs.field(factory=dict)
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._poll)
+            while True:
+                self._handle(await self.mailbox.receive())
+
+    async def _poll(self) -> None:
+        """Agents that offer nothing are invisible in offers: the list shows every one."""
+        while True:
+            base = self.leader()
+            if base:
+                agents = await self._list(base)
+                self.listing_works = agents is not None
+                if agents is not None:
+                    self.mailbox.offer(AgentsListed(agents=agents))
+            await trio.sleep(self.poll_s if base else 1.0)
+
+    async def _list(self, base: str) -> tuple[operator.AgentSeen, ...] | None:
+        """None where the operator API is closed to us or away; offers then do alone."""
+        try:
+            answer = await self.mesos.operator(base, operator.GET_AGENTS)
+            if answer.status == 200:
+                return operator.parse_agents(answer.body)
+            log.info("the operator API does not list agents", status=answer.status)
+        except (MesosUnreachableError, RemoteMesosError) as error:
+            log.info("the operator API does not list agents", error=str(error))
+        return None
+
+    def _handle(self, message: RosterInbox) -> None:
+        match message:
+            case AgentOffered():
+                self._sight(
+                    message.agent_id,
+                    message.hostname,
+                    message.ip,
+                    message.port,
+                    dict(message.attributes),
+                )
+            case AgentsListed():
+                self._listed(message.agents)
+            case AgentLost():
+                self._lost(message.agent_id)
+            case StrangeTask():
+                self._strange(message)
+            case _:
+                assert_never(message)
+
+    def _sight(
+        self, agent_id: str, hostname: str, ip: str, port: int, attributes: dict[str, str]
+    ) -> None:
+        host = self._host_key(agent_id, hostname, ip, port)
+        sighted = inbox.Sighted(agent_id=agent_id, address=ip, port=port, attributes=attributes)
+        self.ports[host] = (ip, port)
+        if self.seen.get(host) == sighted:
+            return
+        if self.birth(host).offer(sighted):
+            self.seen[host] = sighted
+
+    def _host_key(self, agent_id: str, hostname: str, ip: str, port: int) -> str:
+        """The hostname; with the port where two agents announce the same name."""
+        known = self.hosts.get(agent_id)
+        if known is not None:
+            return known
+        host = hostname
+        other = self.ports.get(hostname)
+        if other is not None and other != (ip, port) and self._alive(hostname):
+            host = f"{hostname}:{port}"
+        self.hosts[agent_id] = host
+        return host
+
+    def _alive(self, host: str) -> bool:
+        """Was the agent under that name in the last list, and is not lost since?"""
+        last = self.seen.get(host)
+        return last is not None and self._missing.get(last.agent_id, 1) == 0
+
+    def _listed(self, agents: tuple[operator.AgentSeen, ...]) -> None:
+        now_there = {agent.agent_id for agent in agents if agent.active}
+        for agent_id in now_there:
+            self._missing[agent_id] = 0
+        for agent_id in list(self.hosts):
+            if agent_id not in now_there:
+                self._missing[agent_id] = self._missing.get(agent_id, 0) + 1
+                if self._missing[agent_id] == LIST_MISSES_MAX:
+                    self._lost(agent_id)
+        for agent in agents:
+            if agent.active:
+                self._sight(agent.agent_id, agent.hostname, agent.ip, agent.port, agent.attributes)
+
+    def _lost(self, agent_id: str) -> None:
+        host = self.hosts.get(agent_id)
+        if host is None:
+            return
+        self._missing[agent_id] = max(1, self._missing.get(agent_id, 0))
+        last = self.seen.get(host)
+        if last is not None and last.agent_id == agent_id:
+            del self.seen[host]  # so that its return is told again
+            self.birth(host).offer(inbox.AgentGone(agent_id=agent_id))
+
+    def _strange(self, message: StrangeTask) -> None:
+        """A task of ours on a host that nobody minds: its actor is born, and adopts it."""
+        if message.host and isinstance(message.event, Update):
+            self.birth(message.host).offer(status_of(message.event))
+        elif isinstance(message.event, Update):
+            log.warning("a task that is not ours", task=message.event.task_id)

@@ -1,0 +1,194 @@
+"""An agent's life: its phases, the one table of their changes, and the record that is stored.
+
+    seen -> surveying -> installing -> joining -> [reboot_wanted -> rebooting] -> activating
+         -> ready,  and from anywhere  lost, failed, held, draining -> retired
+
+The table is the whole truth about phases: diagram, web legend and the "every pair is decided"
+test are made from it. A pair that is absent changes nothing and is counted.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from domain.facts import Facts
+
+
+class Phase(enum.Enum):
+    SEEN = "seen"
+    SURVEYING = "surveying"
+    INSTALLING = "installing"
+    JOINING = "joining"
+    REBOOT_WANTED = "reboot_wanted"
+    REBOOTING = "rebooting"
+    ACTIVATING = "activating"
+    READY = "ready"
+    LOST = "lost"
+    FAILED = "failed"
+    HELD = "held"
+    DRAINING = "draining"
+    RETIRED = "retired"
+
+
+class Signal(enum.Enum):
+    STARTED = "started"  # there is an agent to look at
+    SURVEYED = "surveyed"  # facts are here
+    INSTALLED = "installed"  # the plan has nothing left
+    REBOOT_DUE = "reboot-due"  # what is installed holds after a reboot
+    JOINED = "joined"  # the storage cluster has its SDS, devices and SDC
+    PERMITTED = "permitted"  # the gate grants the reboot
+    DENIED = "denied"  # the host did not reboot: disarmed, or its step failed
+    BACK = "back"  # another boot id
+    ACTIVATED = "activated"  # the keeper runs and its health check passes
+    DOUBT = "doubt"  # what we know may no longer hold: look again
+    GONE = "gone"  # Mesos says so
+    RETURNED = "returned"  # Mesos has it again
+    BROKEN = "broken"  # a permanent error, or retries spent
+    HOLD = "hold"  # operator, rollout, or observe mode
+    RESUME = "resume"  # operator
+    RETRY = "retry"  # operator
+    DRAIN = "drain"  # operator
+    DRAINED = "drained"
+
+
+_WORKING: Final[dict[Signal, Phase]] = {
+    Signal.DOUBT: Phase.SURVEYING,
+    Signal.GONE: Phase.LOST,
+    Signal.BROKEN: Phase.FAILED,
+    Signal.HOLD: Phase.HELD,
+    Signal.DRAIN: Phase.DRAINING,
+}
+
+NEXT: Final[dict[Phase, dict[Signal, Phase]]] = {
+    Phase.SEEN: {
+        Signal.STARTED: Phase.SURVEYING,
+        Signal.GONE: Phase.LOST,
+        Signal.HOLD: Phase.HELD,
+        Signal.DRAIN: Phase.DRAINING,
+    },
+    Phase.SURVEYING: {**_WORKING, Signal.SURVEYED: Phase.INSTALLING},
+    Phase.INSTALLING: {
+        **_WORKING,
+        Signal.INSTALLED: Phase.JOINING,
+        Signal.REBOOT_DUE: Phase.REBOOT_WANTED,
+    },
+    Phase.JOINING: {
+        **_WORKING,
+        Signal.JOINED: Phase.ACTIVATING,
+        Signal.REBOOT_DUE: Phase.REBOOT_WANTED,
+    },
+    Phase.REBOOT_WANTED: {**_WORKING, Signal.PERMITTED: Phase.REBOOTING},
+    # Mesos calls a rebooting agent gone. We asked for it, so it is progress. And nothing may
+    # take it out of this phase while the reboot may still come.
+    Phase.REBOOTING: {
+        Signal.GONE: Phase.REBOOTING,
+        Signal.BACK: Phase.SURVEYING,
+        Signal.DENIED: Phase.REBOOT_WANTED,
+        Signal.BROKEN: Phase.FAILED,
+    },
+    Phase.ACTIVATING: {**_WORKING, Signal.ACTIVATED: Phase.READY},
+    Phase.READY: {
+        Signal.DOUBT: Phase.SURVEYING,
+        Signal.GONE: Phase.LOST,
+        Signal.HOLD: Phase.HELD,
+        Signal.DRAIN: Phase.DRAINING,
+    },
+    Phase.LOST: {
+        Signal.RETURNED: Phase.SURVEYING,
+        Signal.HOLD: Phase.HELD,
+        Signal.DRAIN: Phase.DRAINING,
+    },
+    Phase.FAILED: {Signal.RETRY: Phase.SURVEYING, Signal.HOLD: Phase.HELD},
+    Phase.HELD: {Signal.RESUME: Phase.SURVEYING, Signal.DRAIN: Phase.DRAINING},
+    Phase.DRAINING: {Signal.DRAINED: Phase.RETIRED, Signal.HOLD: Phase.HELD},
+    Phase.RETIRED: {Signal.RESUME: Phase.SURVEYING},
+}
+
+AT_REST: Final = frozenset({Phase.READY, Phase.FAILED, Phase.HELD, Phase.RETIRED, Phase.LOST})
+
+
+def advance(phase: Phase, signal: Signal) -> Phase:
+    return NEXT[phase].get(signal, phase)
+
+
+class TaskState(enum.Enum):
+    WANTED = "wanted"  # stored; the ACCEPT may or may not have left
+    RUNNING = "running"
+    ENDED = "ended"  # terminal status stored; its output is still to be read
+
+
+@attrs.frozen(kw_only=True)
+class TaskRef:
+    """The one task in flight on an agent (keeper aside)."""
+
+    task_id: str
+    step: str
+    agent_id: str
+    state: TaskState = TaskState.WANTED
+    exit_code: int | None = None  # None while running, or when it never got so far
+    message: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class KeeperRef:
+    task_id: str
+    agent_id: str
+    running: bool = False
+    healthy: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Reboot:
+    """A reboot that is wanted (`permit` empty) or under way. Kept until the boot id changes."""
+
+    boot_id: str  # the boot that has to end
+    reason: str
+    before_join: bool = False
+    permit: str = ""  # unguessable; the host asks for it once more before it reboots
+    armed: bool = False  # the host unit waits for its permit
+
+
+@attrs.frozen(kw_only=True)
+class AgentRecord:
+    """What is stored of one agent. Times are unix seconds. Holds nothing secret."""
+
+    host: str  # HOST KEY
+    agent_id: str
+    address: str = ""
+    port: int = 5051
+    attributes: Mapping[str, str] = attrs.field(factory=dict)
+    phase: Phase = Phase.SEEN
+    since: float = 0.0
+    reason: str = ""  # why it waits
+    error: str = ""  # last failure: what, and what to do
+    tail: str = ""  # end of the failing step's output
+    task: TaskRef | None = None
+    keeper: KeeperRef | None = None
+    attempts: Mapping[str, int] = attrs.field(factory=dict)  # since the step last held
+    launches: int = 0  # tasks ever launched: makes task ids tell their order
+    done: tuple[str, ...] = ()  # steps that ended well since the last survey
+    facts: Facts | None = None
+    surveyed: float = 0.0
+    candidates: Mapping[str, float] = attrs.field(factory=dict)  # device -> first judged empty
+    claimed: Mapping[str, str] = attrs.field(factory=dict)  # device that passed all checks -> pool
+    sds_id: str = ""
+    joined: bool = False
+    probe: str = ""  # "", mapped:<volume id>, seen:<volume id>, ok, off, skipped: <why>
+    reboot: Reboot | None = None
+    restart: bool = False  # what is installed holds after a restart of the Mesos agent
+    rebooted: bool = False  # came back from our reboot, not yet whole in the storage cluster
+    slot: bool = False  # holds a place of the rollout
+    ended: tuple[str, ...] = ()  # last task ids that are over: late updates about them mean nothing
+    held_by: str = ""  # operator, observe
+
+
+def parse_task_id(task_id: str) -> tuple[str, str] | None:
+    """(host, step) of a task id `<host>.<step>.<attempt>.<8 hex>`; None if it is not ours."""
+    parts = task_id.rsplit(".", 3)
+    if len(parts) != 4 or not parts[0] or not parts[2].isdigit() or len(parts[3]) != 8:
+        return None
+    return parts[0], parts[1]

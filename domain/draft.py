@@ -1,0 +1,311 @@
+"""The draft of one decision: an agent's record while it is being changed, and its effects.
+
+Lives only inside one call of `lifecycle.decide`; what comes out is frozen again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from domain import effects
+from domain.agent import (
+    NEXT,
+    AgentRecord,
+    KeeperRef,
+    Phase,
+    Reboot,
+    Signal,
+    TaskRef,
+    TaskState,
+)
+from domain.facts import Facts
+from domain.plan import KEEPER, Plan
+
+PAUSE_FIRST_S: Final = 5.0
+PAUSE_CEILING_S: Final = 300.0
+ENDED_REMEMBERED: Final = 4  # a task's late updates come within its last three states
+LOST_IN_ROW_MAX: Final = 20  # with pauses this is more than an hour
+
+
+@attrs.frozen(kw_only=True)
+class Rules:
+    """What the operator set."""
+
+    mode: str = "run"  # run, observe
+    attempts_max: int = 5
+    claim_delay_s: float = 60.0
+    probe: bool = True
+    facts_fresh_s: float = 900.0  # older facts are looked at again before they are acted on
+
+
+@attrs.frozen(kw_only=True)
+class Moment:
+    """All of time and chance that one decision may use."""
+
+    now: float  # seconds on the run's clock: for pauses
+    unix: float  # wall time: for what is stored
+    token: str  # 8 hex digits, never used before
+    jitter: float  # 0..1
+
+
+@attrs.frozen(kw_only=True)
+class Agent:
+    """An agent between two messages: what is stored, and what may be forgotten."""
+
+    record: AgentRecord
+    plan: Plan = attrs.field(factory=Plan)  # made from record.facts
+    asked: Mapping[str, float] = attrs.field(factory=dict)  # open question -> when it is asked anew
+    not_before: float = 0.0  # no new act earlier
+    lost_in_row: int = 0
+    ignored: int = 0  # signals that the table has no entry for
+    wake_at: float | None = None
+
+
+class Draft:
+    """Mutable on purpose, and private to one decision."""
+
+    def __init__(self, agent: Agent, moment: Moment, rules: Rules) -> None:
+        self.record = agent.record
+        self.plan = agent.plan
+        self.asked = dict(agent.asked)
+        self.not_before = agent.not_before
+        self.lost_in_row = agent.lost_in_row
+        self.ignored = agent.ignored
+        self.moment = moment
+        self.rules = rules
+        self._effects: list[effects.Effect] = []
+
+    def result(self) -> tuple[Agent, tuple[effects.Effect, ...]]:
+        wakes = [t for t in self.asked.values() if t > self.moment.now]
+        if self.not_before > self.moment.now:
+            wakes.append(self.not_before)
+        agent = Agent(
+            record=self.record,
+            plan=self.plan,
+            asked=self.asked,
+            not_before=self.not_before,
+            lost_in_row=self.lost_in_row,
+            ignored=self.ignored,
+            wake_at=min(wakes, default=None),
+        )
+        return agent, tuple(self._effects)
+
+    # -- small changes ------------------------------------------------------------------
+
+    def do(self, effect: effects.Effect) -> None:
+        self._effects.append(effect)
+
+    def change(self, **fields: Any) -> None:
+        self.record = attrs.evolve(self.record, **fields)
+
+    def change_task(self, **fields: Any) -> None:
+        if self.record.task is not None:
+            self.change(task=attrs.evolve(self.record.task, **fields))
+
+    def signal(self, signal: Signal, reason: str = "") -> bool:
+        """Move by the table; False (and counted) where it has no entry."""
+        before = self.record.phase
+        target = NEXT[before].get(signal)
+        if target is None:
+            self.ignored += 1
+            return False
+        if reason or target is not before:
+            self.change(reason=reason)
+        if target is not before:
+            self.change(phase=target, since=self.moment.unix)
+            self._entered(target)
+        return True
+
+    def _entered(self, phase: Phase) -> None:
+        if phase in (Phase.READY, Phase.FAILED, Phase.HELD, Phase.LOST):
+            self.asked.clear()
+            if self.record.slot:
+                self.change(slot=False)
+            self.do(effects.FreeSlot())
+        if phase in (Phase.HELD, Phase.LOST, Phase.SURVEYING):
+            self._withdraw_unsent()
+            self._give_back_unarmed()
+        if phase is Phase.READY:
+            self.change(error="", tail="", attempts={})
+
+    def _withdraw_unsent(self) -> None:
+        task = self.record.task
+        if task is not None and task.state is TaskState.WANTED:
+            self.do(effects.Withdraw(task_id=task.task_id))
+
+    def _give_back_unarmed(self) -> None:
+        """A wanted or granted reboot that no host unit is armed for is asked for anew."""
+        reboot = self.record.reboot
+        if reboot is not None and not reboot.armed:
+            self.change(reboot=attrs.evolve(reboot, permit=""))
+            self.asked.pop("reboot", None)
+            self.do(effects.FreeReboot())
+
+    # -- the world -----------------------------------------------------------------------
+
+    def gone(self, reason: str) -> None:
+        self.signal(Signal.GONE, reason)
+
+    def doubt(self, why: str) -> None:
+        self.signal(Signal.DOUBT, why)
+
+    def back_from_the_lost(self) -> None:
+        if self.record.phase is Phase.LOST:
+            self.signal(Signal.RETURNED, "the agent is back")
+            self.track_again()
+
+    def track_again(self) -> None:
+        task = self.record.task
+        if task is not None and task.state is TaskState.RUNNING:
+            self.do(effects.Track(task_id=task.task_id, agent_id=task.agent_id))
+
+    # -- tasks -----------------------------------------------------------------------------
+
+    def launch(self, step: str) -> None:
+        """Record the intent and post the want, in that order."""
+        number = self.record.launches + 1
+        task_id = f"{self.record.host}.{step}.{number}.{self.moment.token}"
+        attempts = {**self.record.attempts, step: self.record.attempts.get(step, 0) + 1}
+        self.change(launches=number)
+        if step == KEEPER:
+            keeper = KeeperRef(task_id=task_id, agent_id=self.record.agent_id)
+            self.change(keeper=keeper, attempts=attempts)
+        else:
+            task = TaskRef(task_id=task_id, step=step, agent_id=self.record.agent_id)
+            self.change(task=task, attempts=attempts)
+        self.do(effects.Launch(task_id=task_id, step=step, agent_id=self.record.agent_id))
+
+    def end_task(self) -> None:
+        task = self.record.task
+        if task is not None:
+            self.change(task=None)
+            self.remember_ended(task.task_id)
+
+    def drop_task(self) -> None:
+        """The task is dead or never was: nobody shall reconcile it any more."""
+        task = self.record.task
+        self.asked.pop("output", None)
+        if task is not None:
+            self.do(effects.Withdraw(task_id=task.task_id, dead=True))
+            self.end_task()
+
+    def remember_ended(self, task_id: str) -> None:
+        self.change(ended=(*self.record.ended, task_id)[-ENDED_REMEMBERED:])
+
+    def uncount(self, step: str) -> None:
+        """The last launch of `step` was not its fault."""
+        attempts = dict(self.record.attempts)
+        if attempts.get(step, 0) > 0:
+            attempts[step] -= 1
+            self.change(attempts=attempts)
+
+    def lose_one(self) -> None:
+        self.lost_in_row += 1
+
+    def pause(self, *, at_least: float = 0.0) -> None:
+        """Exponential, with jitter; `go_on` starts nothing new before it is over."""
+        doubled = PAUSE_FIRST_S * 2.0 ** min(max(self.lost_in_row - 1, 0), 8)
+        ceiling = min(PAUSE_CEILING_S, doubled)
+        wait = max(at_least, ceiling * (0.5 + self.moment.jitter / 2))
+        self.not_before = max(self.not_before, self.moment.now + wait)
+
+    # -- failures --------------------------------------------------------------------------
+
+    def fail(self, what: str, cure: str) -> None:
+        self.change(error=f"{self.record.host}: {what}; {cure}")
+        if self.record.reboot is not None and not self.record.reboot.armed:
+            self.change(reboot=attrs.evolve(self.record.reboot, permit=""))
+            self.do(effects.FreeReboot())
+        self.signal(Signal.BROKEN, what)
+
+    def failed_attempt(self, step: str, why: str) -> None:
+        count = self.record.attempts.get(step, 0)
+        self.change(error=f"{self.record.host}: step {step} failed: {why}; it is tried again")
+        if count >= self.rules.attempts_max:
+            self.fail(
+                f"step {step} failed {count} times: {why}",
+                "read the tail of its output, mend the cause, then retry the agent",
+            )
+            return
+        doubled = PAUSE_FIRST_S * 2.0 ** min(count, 8)
+        wait = min(PAUSE_CEILING_S, doubled) * (0.5 + self.moment.jitter / 2)
+        self.not_before = max(self.not_before, self.moment.now + wait)
+
+    def blocked(self, sentence: str) -> None:
+        """Nothing can go on until the operator gives what is missing: make room for others."""
+        if self.record.reason != sentence:
+            self.change(reason=sentence)
+        if self.record.slot:
+            self.change(slot=False)
+            self.do(effects.FreeSlot())
+
+    def check_patience(self, step: str, why: str) -> None:
+        if self.lost_in_row > LOST_IN_ROW_MAX:
+            self.fail(
+                f"step {step} could not run in {self.lost_in_row} tries: {why}",
+                "mend the cause, then retry the agent",
+            )
+
+    # -- facts -----------------------------------------------------------------------------
+
+    def take_facts(self, facts: Facts, plan: Plan) -> None:
+        """What a survey saw replaces what we believed."""
+        old = self.record.facts
+        if old is not None and old.machine_id != facts.machine_id:
+            # Another machine answers to this name: nothing we knew holds for it.
+            self.change(candidates={}, claimed={}, probe="", sds_id="", reboot=None, attempts={})
+        self.plan = plan
+        first_seen = self.record.candidates
+        wanted = {step.name for step in plan.steps if step.state == "wanted"}
+        self.change(
+            facts=facts,
+            surveyed=self.moment.unix,
+            done=(),
+            joined=False,
+            restart=False,
+            candidates={d: first_seen.get(d, self.moment.unix) for d in plan.devices},
+            attempts={
+                step: count
+                for step, count in self.record.attempts.items()
+                if step in wanted or step in ("claim", "probe", "reboot")
+            },
+        )
+
+    def same_boot(self) -> bool:
+        facts, reboot = self.record.facts, self.record.reboot
+        return facts is not None and reboot is not None and facts.boot_id == reboot.boot_id
+
+    # -- reboots ---------------------------------------------------------------------------
+
+    def want_reboot(self, reason: str, *, before_join: bool) -> None:
+        facts = self.record.facts
+        if facts is None or self.record.reboot is not None:
+            return
+        self.change(reboot=Reboot(boot_id=facts.boot_id, reason=reason, before_join=before_join))
+
+    def permit(self, permit: str) -> None:
+        if self.record.reboot is not None:
+            self.change(reboot=attrs.evolve(self.record.reboot, permit=permit))
+
+    def armed(self) -> None:
+        if self.record.reboot is not None:
+            self.change(
+                reboot=attrs.evolve(self.record.reboot, armed=True),
+                reason="the host asks for its permit, then reboots",
+            )
+        self.not_before = self.moment.now + 30.0
+
+    def deny_reboot(self, why: str) -> None:
+        if self.record.reboot is not None:
+            self.change(reboot=attrs.evolve(self.record.reboot, permit="", armed=False))
+        self.do(effects.FreeReboot())
+        self.signal(Signal.DENIED, why)
+        self.failed_attempt("reboot", why)
+
+    def whole_again(self) -> None:
+        if self.record.rebooted:
+            self.change(rebooted=False)
+            self.do(effects.FreeReboot())

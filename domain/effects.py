@@ -1,0 +1,93 @@
+"""What a decision about an agent may ask for. The actor stores first, then performs, in order."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Launch:
+    """Post a want for this task; its record is stored already."""
+
+    task_id: str
+    step: str
+    agent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Withdraw:
+    """Give the want back if it was not sent. `dead`: and forget the task, its agent is no more."""
+
+    task_id: str
+    dead: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Track:
+    """A task that the master may know of: reconcile it until it is heard of or dead."""
+
+    task_id: str
+    agent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Acknowledge:
+    task_id: str
+    agent_id: str
+    uuid: str
+
+
+@attrs.frozen(kw_only=True)
+class Kill:
+    task_id: str
+    agent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ReadOutput:
+    task_id: str
+    agent_id: str
+    with_stderr: bool
+
+
+@attrs.frozen(kw_only=True)
+class AskSlot:
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class FreeSlot:
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class AskReboot:
+    provides_storage: bool
+
+
+@attrs.frozen(kw_only=True)
+class FreeReboot:
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class AskStorage:
+    """join, probe-map or probe-clean, with what the agent knows; answered by StorageAnswer."""
+
+    request: str
+    volume_id: str = ""
+
+
+Effect = (
+    Launch
+    | Withdraw
+    | Track
+    | Acknowledge
+    | Kill
+    | ReadOutput
+    | AskSlot
+    | FreeSlot
+    | AskReboot
+    | FreeReboot
+    | AskStorage
+)

@@ -1,0 +1,150 @@
+"""One agent's place in the ScaleIO cluster: from a snapshot, the next act that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from domain.storage import StorageSnapshot
+
+
+@attrs.frozen(kw_only=True)
+class JoinSpec:
+    """What the cluster should have of this agent. `devices`: path -> pool name."""
+
+    host: str
+    address: str
+    domain: str  # "" when the agent provides no storage
+    pools: tuple[str, ...] = ()
+    fault_set: str = ""
+    devices: Mapping[str, str] = attrs.field(factory=dict)
+    sdc_guid: str = ""  # "" when the client is not ours to check
+
+
+@attrs.frozen
+class CreateDomain:
+    name: str
+
+
+@attrs.frozen
+class CreatePool:
+    domain_id: str
+    name: str
+
+
+@attrs.frozen
+class CreateFaultSet:
+    domain_id: str
+    name: str
+
+
+@attrs.frozen
+class CreateSds:
+    domain_id: str
+    name: str
+    address: str
+    fault_set: str
+
+
+@attrs.frozen
+class AddDevice:
+    sds_id: str
+    pool_id: str
+    path: str
+    name: str
+
+
+@attrs.frozen
+class ApproveSdc:
+    guid: str
+    address: str
+
+
+@attrs.frozen
+class Wait:
+    sentence: str
+
+
+@attrs.frozen
+class Refuse:
+    sentence: str
+
+
+@attrs.frozen
+class Joined:
+    sds_id: str
+
+
+Act = (
+    CreateDomain
+    | CreatePool
+    | CreateFaultSet
+    | CreateSds
+    | AddDevice
+    | ApproveSdc
+    | Wait
+    | Refuse
+    | Joined
+)
+
+
+def sds_name(address: str) -> str:
+    """`sds_<ip>`, as the original named them."""
+    return f"sds_{address}"
+
+
+def next_act(storage: StorageSnapshot, spec: JoinSpec) -> Act:
+    """The first thing that is missing, in dependency order; Joined when nothing is."""
+    sds_id = ""
+    if spec.domain and spec.devices:
+        act = _serve(storage, spec)
+        if not isinstance(act, Joined):
+            return act
+        sds_id = act.sds_id
+    return _consume(storage, spec, sds_id)
+
+
+def _serve(storage: StorageSnapshot, spec: JoinSpec) -> Act:
+    domain = next((d for d in storage.domains if d.name == spec.domain), None)
+    if domain is None:
+        return CreateDomain(spec.domain)
+    if not domain.active:
+        return Refuse(f"protection domain {spec.domain} is inactive: activate it")
+    pools = {p.name: p for p in storage.pools if p.domain_id == domain.id}
+    for name in spec.pools:
+        if name not in pools:
+            return CreatePool(domain.id, name)
+    sds = storage.sds_at(spec.address)
+    if sds is None:
+        return CreateSds(domain.id, sds_name(spec.address), spec.address, spec.fault_set)
+    if sds.domain_id != domain.id:
+        return Refuse(
+            f"SDS {sds.name} at {spec.address} serves another protection domain than "
+            f"{spec.domain}; an SDS can't be moved: remove it there first, or name its domain"
+        )
+    if not sds.good:
+        return Wait(f"SDS {sds.name} is not healthy yet ({sds.detail})")
+    there = {d.path: d for d in storage.devices if d.sds_id == sds.id}
+    for path, pool in spec.devices.items():
+        if path not in there:
+            return AddDevice(sds.id, pools[pool].id, path, path.rpartition("/")[2][:31])
+        if not there[path].good:
+            return Wait(f"device {path} is not ready yet ({there[path].detail})")
+    return Joined(sds.id)
+
+
+def _consume(storage: StorageSnapshot, spec: JoinSpec, sds_id: str) -> Act:
+    if not spec.sdc_guid:
+        return Joined(sds_id)
+    sdc = storage.sdc_by_guid(spec.sdc_guid)
+    if sdc is None:
+        return Wait(
+            f"the MDM does not list SDC {spec.sdc_guid} yet; if this lasts, compare MDM_IP on "
+            "the host with the manager addresses"
+        )
+    if not sdc.approved and storage.restricted_sdc != "None":
+        return ApproveSdc(sdc.guid, spec.address)
+    if not sdc.connected:
+        return Wait(f"SDC {spec.sdc_guid} is listed, but not connected to the MDM")
+    return Joined(sds_id)

@@ -1,0 +1,51 @@
+"""What is left to do on one agent, as values. Made by `install_steps.catalog` from facts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+SURVEY: Final = "survey"
+CLAIM: Final = "claim"
+PROBE: Final = "probe"
+REBOOT: Final = "reboot"
+AGENT_RESTART: Final = "agent-restart"
+KEEPER: Final = "keeper"
+
+
+@attrs.frozen(kw_only=True)
+class PlannedStep:
+    """One installation of the plan, in order.
+
+    `state`: satisfied, wanted, blocked (the sentence says what is missing), ignored.
+    `reboot_blocks_join`: what comes after it needs the host rebooted first.
+    """
+
+    name: str
+    state: str
+    sentence: str = ""
+    reboot_blocks_join: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """`fault` is the one sentence why this host cannot be served at all; empty if it can."""
+
+    steps: tuple[PlannedStep, ...] = ()
+    fault: str = ""
+    provides_storage: bool = False
+    devices: tuple[str, ...] = ()  # paths that may be taken, judged on these facts
+    device_pools: tuple[str, ...] = ()  # the pool of each, same order
+    verdicts: tuple[tuple[str, str], ...] = ()  # (path, sentence with the rule that decided)
+
+    def next_wanted(self, done: frozenset[str]) -> PlannedStep | None:
+        """The first step that is neither satisfied nor done since the survey."""
+        return next(
+            (
+                step
+                for step in self.steps
+                if step.state in ("wanted", "blocked") and step.name not in done
+            ),
+            None,
+        )

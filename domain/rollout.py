@@ -1,0 +1,104 @@
+"""Who may work and who may reboot now: storage first, one fault unit at a time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from domain.storage import SdsState, StorageSnapshot
+
+SNAPSHOT_AGE_MAX_S: Final = 10.0
+STALE: Final = "the last look at the storage cluster is too old"
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """`own_addresses`: of the scheduler's host; `own_may_reboot`: its state is elsewhere."""
+
+    parallel: int = 10
+    reboots: int = 1
+    own_addresses: frozenset[str] = frozenset()
+    own_may_reboot: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Rebooting:
+    """A host whose reboot is granted; it holds its place until it is whole again."""
+
+    host: str
+    address: str
+    provides_storage: bool
+    permit: str
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    now: float
+    subscribed: bool
+    storage: StorageSnapshot | None
+    rebooting: Mapping[str, Rebooting]
+    wanting: frozenset[str]
+    phases: Mapping[str, str]
+
+
+def may_change_soon(why_not: str) -> bool:
+    """A fresh snapshot is on its way; everything else is a reason to disarm now."""
+    return why_not == STALE
+
+
+def may_begin(candidate: Rebooting, view: View, limits: Limits) -> str:
+    """Empty if the reboot may be prepared now; otherwise why not, for people."""
+    others = [r for host, r in view.rebooting.items() if host != candidate.host]
+    if len(others) >= limits.reboots:
+        names = ", ".join(sorted(r.host for r in others))
+        return f"{len(others)} of {limits.reboots} reboots are under way ({names})"
+    return may_go(candidate, view, limits)
+
+
+def may_go(candidate: Rebooting, view: View, limits: Limits) -> str:
+    """The conditions that must hold at the very moment of the reboot."""
+    if not view.subscribed:
+        return "there is no subscription to Mesos: nobody would see it come back"
+    storage = view.storage
+    if storage is None or view.now - storage.taken_at > SNAPSHOT_AGE_MAX_S:
+        return STALE
+    if not storage.mdm_normal:
+        return f"the MDM cluster is not normal ({storage.mdm_detail})"
+    if not storage.data_is_whole:
+        return "data is degraded, failed, or being rebuilt"
+    others = [r for host, r in view.rebooting.items() if host != candidate.host]
+    wrong = _unit_down(storage, candidate, others)
+    return wrong or _own_host(candidate, view, limits)
+
+
+def _unit_down(storage: StorageSnapshot, candidate: Rebooting, others: list[Rebooting]) -> str:
+    """At most one fault unit of a protection domain is down on our account."""
+    mine = storage.sds_at(candidate.address)
+    if mine is None:
+        return ""
+    for sds in storage.sds:
+        if sds.id == mine.id or sds.domain_id != mine.domain_id:
+            continue
+        same_unit = _same_unit(sds, mine)
+        if not sds.good and not same_unit:
+            return f"SDS {sds.name} of the same protection domain is not healthy ({sds.detail})"
+        if not same_unit and any(other.address in sds.addresses for other in others):
+            return f"SDS {sds.name} of the same protection domain is rebooting"
+    return ""
+
+
+def _same_unit(one: SdsState, other: SdsState) -> bool:
+    return bool(one.fault_set_id) and one.fault_set_id == other.fault_set_id
+
+
+def _own_host(candidate: Rebooting, view: View, limits: Limits) -> str:
+    if candidate.address not in limits.own_addresses:
+        return ""
+    if not limits.own_may_reboot:
+        return "the scheduler runs on this host and its state is bound to it: reboot it by hand"
+    waiting = (view.wanting | view.rebooting.keys()) - {candidate.host}
+    if waiting:
+        return "the scheduler runs on this host: it is rebooted last"
+    return ""
