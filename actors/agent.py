@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, Protocol, assert_never
 
 import attrs
@@ -20,12 +20,12 @@ from domain.agent import AgentRecord, TaskState
 from domain.draft import Agent, Rules
 from domain.facts import Facts
 from domain.inbox import AgentInbox
+from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout
 from domain.lifecycle import decide
 from domain.plan import SURVEY, Plan, PlannedStep
 from protocol.mesos import calls
-from protocol.mesos.calls import HealthCheck
 
 SANDBOX_PATIENCE_S: Final = 30.0
 REPOST_S: Final = 60.0  # a want is posted again, in case the broker lost it
@@ -33,34 +33,18 @@ REPOST_S: Final = 60.0  # a want is posted again, in case the broker lost it
 log = structlog.get_logger()
 
 
-class SurveyFault(Exception):  # noqa: N818 - what it is, not that something broke
-    """The survey's text cannot be read; says why."""
-
-
-@attrs.frozen(kw_only=True)
-class Job:
-    """What a task of a step needs. `environment` is readable by anybody in Mesos."""
-
-    command: str
-    environment: Mapping[str, str]
-    cpus_milli: int
-    mem_milli: int
-    completion_s: float | None
-    health: HealthCheck | None = None
-
-
 class Installer(Protocol):
     """What `install_steps` knows, put together with the operator's settings."""
 
     def parse(self, stdout: str) -> Facts:
-        """Raises SurveyFault."""
+        """Raises StepFaultError."""
 
     def plan(self, record: AgentRecord, facts: Facts) -> Plan: ...
 
     def layout(self, record: AgentRecord) -> Layout: ...
 
     def job(self, record: AgentRecord, step: str) -> Job:
-        """Raises SurveyFault where something is missing that the step needs."""
+        """Raises StepFaultError where something is missing that the step needs."""
 
     def join_spec(self, record: AgentRecord) -> JoinSpec: ...
 
@@ -165,14 +149,14 @@ class AgentActor:
             return inbox.Surveyed(task_id=message.task_id, fault=why)
         try:
             facts = self.links.installer.parse(message.stdout)
-        except SurveyFault as fault:
+        except StepFaultError as fault:
             return inbox.Surveyed(task_id=message.task_id, fault=str(fault))
         plan = self.links.installer.plan(self.agent.record, facts)
         return inbox.Surveyed(task_id=message.task_id, facts=facts, plan=plan)
 
     # -- effects -------------------------------------------------------------------------------
 
-    async def _perform(self, effect: effects.Effect) -> None:  # noqa: C901 - one case an effect
+    async def _perform(self, effect: effects.Effect) -> None:
         host, links = self.agent.record.host, self.links
         match effect:
             case effects.Launch():
@@ -225,7 +209,7 @@ class AgentActor:
         record, installer = self.agent.record, self.links.installer
         try:
             job = installer.job(record, step)
-        except SurveyFault as fault:
+        except StepFaultError as fault:
             self.mailbox.offer(inbox.NeverSent(task_id=task_id, why=str(fault)))
             return
         task = calls.Task(
@@ -273,7 +257,6 @@ class AgentActor:
         where = {
             "agent_url": f"http://{_bracketed(record.address)}:{record.port}",
             "framework_id": self.links.framework_id(),
-            "agent_id": effect.agent_id,
             "task_id": effect.task_id,
         }
         try:

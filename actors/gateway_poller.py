@@ -147,7 +147,7 @@ class GatewayPoller:
                 case joining.Refuse(sentence=sentence):
                     return StorageAnswer(request="join", outcome="refused", sentence=sentence)
                 case _:
-                    await self._act(storage, act)
+                    await self._act(act)
             storage = await self._look()
         return StorageAnswer(
             request="join",
@@ -157,7 +157,6 @@ class GatewayPoller:
 
     async def _act(
         self,
-        storage: StorageSnapshot,
         act: joining.CreateDomain
         | joining.CreatePool
         | joining.CreateFaultSet

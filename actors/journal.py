@@ -1,4 +1,4 @@
-"""The single writer of the store. What it confirmed is durable; what it did not, is not acted on."""
+"""The single writer of the store: what it has not confirmed is not acted on."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Journal:
             except StoreError as error:
                 self.fault = str(error)
                 self.mailbox.vitals.last_error = self.fault
-                log.error("the store does not take our records", error=self.fault)
+                log.warning("the store does not take our records", error=self.fault)
             await trio.sleep(pause_s * self.chance.uniform(0.5, 1.0))
             pause_s = min(RETRY_CEILING_S, pause_s * 2)
         self.fault = ""

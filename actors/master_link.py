@@ -15,7 +15,7 @@ import attrs
 import structlog
 import trio
 
-from actors.board import Board, LinkSnapshot
+from actors.board import Board
 from actors.mailbox import Mailbox
 from actors.messages import BrokerInbox, CallResult, FromMaster, LinkDown, WriterInbox
 from actors.ports import Mesos, MesosAnswer, MesosStream, MesosUnreachableError

@@ -326,19 +326,19 @@ class OfferBroker:
             waited = self.suppressed or now - oldest >= WANT_PATIENCE_S
             if waited and now - self._revived_at >= REVIVE_EVERY_S:
                 self._revived_at = now
-                self._set_suppressed(False)
+                self._set_suppressed(value=False)
                 await self._send(calls.Revive())
             return
         idle = not self.tracked_steps() and now - self._idle_since >= SUPPRESS_AFTER_S
         if idle and not self.suppressed and self.may_suppress():
-            self._set_suppressed(True)
+            self._set_suppressed(value=True)
             await self._send(calls.Suppress())
 
     def tracked_steps(self) -> bool:
-        """Is any task on its way whose word we still wait for?"""
+        """True while a task is on its way whose word we still wait for."""
         return bool(self.launched or self.unheard)
 
-    def _set_suppressed(self, value: bool) -> None:  # noqa: FBT001 - it mirrors the wire's flag
+    def _set_suppressed(self, *, value: bool) -> None:
         self.suppressed = value
         self.set_suppressed(value)
 

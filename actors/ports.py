@@ -43,7 +43,7 @@ class SandboxError(Exception):
 
 class Sandbox(Protocol):
     async def read(
-        self, *, agent_url: str, framework_id: str, agent_id: str, task_id: str, name: str
+        self, *, agent_url: str, framework_id: str, task_id: str, name: str
     ) -> str:
         """The whole file `name` (stdout, stderr), paged and bounded. Raises SandboxError."""
 
@@ -51,7 +51,8 @@ class Sandbox(Protocol):
 class MesosStream(Protocol):
     """One subscription: raw RecordIO bytes; ends when the master closes it."""
 
-    stream_id: str
+    @property
+    def stream_id(self) -> str: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

@@ -116,7 +116,7 @@ class Roster:
         return host
 
     def _alive(self, host: str) -> bool:
-        """Was the agent under that name in the last list, and is not lost since?"""
+        """True if the agent under that name was in the last list, and is not lost since."""
         last = self.seen.get(host)
         return last is not None and self._missing.get(last.agent_id, 1) == 0
 

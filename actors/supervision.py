@@ -48,7 +48,7 @@ async def supervise(
         except Exception as crash:
             vitals.restarts += 1
             vitals.last_error = _summary(crash)
-            log.error("actor crashed", actor=vitals.name, error=vitals.last_error)
+            log.warning("actor crashed", actor=vitals.name, error=vitals.last_error)
             now = trio.current_time()
             crashed_at = [t for t in crashed_at if now - t < WINDOW_S] + [now]
             if len(crashed_at) > CRASHES_MAX:

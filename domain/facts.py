@@ -26,6 +26,8 @@ class Disk:
     exclusive: bool = False  # could be opened with O_EXCL
     zero: bool = False  # first and last 16 MiB and 256 samples between are all zero
     denied: bool = False  # listed in /etc/scaleio-framework/devices.deny
+    mesos: bool = False  # named by the Mesos agent's own disk resources
+    links: tuple[str, ...] = ()  # every name under /dev/disk/by-id and by-path
 
 
 @attrs.frozen(kw_only=True)
@@ -58,5 +60,6 @@ class Facts:
     isolation: tuple[str, ...] = ()  # the Mesos agent's effective isolators
     launcher: str = ""
     public_key: str = ""  # PEM of the host key for sealed secrets; "" before prerequisites
+    oaep_digest: str = "sha256"  # what the host's openssl opens: sha1 before openssl 1.0.2
     disks: tuple[Disk, ...] = ()
     receipts: tuple[Receipt, ...] = ()

@@ -25,6 +25,7 @@ class PlannedStep:
     name: str
     state: str
     sentence: str = ""
+    timeout_s: float = 0.0
     reboot_blocks_join: bool = False
 
 

@@ -11,6 +11,7 @@ from domain.agent import AgentRecord
 
 VERSION: Final = 1
 FRAMEWORK_KEY: Final = "framework"
+INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
 
 R = TypeVar("R")
@@ -30,7 +31,14 @@ class FrameworkRecord:
     role: str = ""
 
 
-def encode(body: AgentRecord | FrameworkRecord) -> bytes:
+@attrs.frozen(kw_only=True)
+class InstallationRecord:
+    """Made once: the key under which secrets are told apart without telling anything of them."""
+
+    key: str
+
+
+def encode(body: AgentRecord | FrameworkRecord | InstallationRecord) -> bytes:
     return msgspec.json.encode({"v": VERSION, "kind": type(body).__name__, "body": body})
 
 

@@ -75,9 +75,7 @@ async def serve_connection(stream: trio.abc.Stream, handler: Handler) -> None:
             return
 
 
-async def _serve_one(
-    stream: trio.abc.Stream, connection: h11.Connection, handler: Handler
-) -> bool:
+async def _serve_one(stream: trio.abc.Stream, connection: h11.Connection, handler: Handler) -> bool:
     request = await _read_request(stream, connection)
     if request is None:
         return False

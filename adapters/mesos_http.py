@@ -1,0 +1,113 @@
+"""`ports.Mesos` over HTTP: one client for the stream, one single connection for the calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+import httpx
+import trio
+
+from actors.ports import MesosAnswer, MesosStream, MesosUnreachableError
+
+CALL_TIMEOUT_S: Final = 75.0  # as long as a master may be silent
+STREAM_ANSWER_S: Final = 30.0
+ANSWER_BYTES_MAX: Final = 128 * 1024 * 1024  # GET_AGENTS of 10,000 agents is 10 to 30 MB
+_JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
+# A request that never left: the connection was refused, or none could be had.
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+@attrs.frozen
+class _Stream:
+    response: httpx.Response
+    stream_id: str
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return _quiet_end(self.response)
+
+
+async def _quiet_end(response: httpx.Response) -> AsyncIterator[bytes]:
+    """A broken stream is an ended stream: what to do next is the same."""
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:
+        raise MesosUnreachableError(_say(error), sent=True) from error
+
+
+@attrs.frozen(kw_only=True)
+class HttpMesos:
+    """`stream` reads without timeout (the link watches heartbeats); `calls` has one connection."""
+
+    stream: httpx.AsyncClient
+    calls: httpx.AsyncClient
+    operator_calls: httpx.AsyncClient
+
+    @asynccontextmanager
+    async def subscribe(
+        self, base: str, path: str, body: bytes
+    ) -> AsyncIterator[MesosStream | MesosAnswer]:
+        headers = {**_JSON, "Accept-Encoding": "identity", "Connection": "close"}
+        request = self.stream.build_request("POST", base + path, content=body, headers=headers)
+        try:
+            with trio.fail_after(STREAM_ANSWER_S):
+                response = await self.stream.send(request, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
+            raise MesosUnreachableError(_say(error), sent=True) from error
+        try:
+            if response.status_code == 200:
+                yield _Stream(response, response.headers.get("Mesos-Stream-Id", ""))
+            else:
+                yield await _answer(response)
+        finally:
+            with trio.move_on_after(1.0, shield=True):
+                # Closing a socket takes no time; 1 s bounds a TLS goodbye.
+                await response.aclose()
+
+    async def call(self, base: str, path: str, body: bytes, stream_id: str) -> MesosAnswer:
+        headers = {**_JSON, "Mesos-Stream-Id": stream_id}
+        request = self.calls.build_request("POST", base + path, content=body, headers=headers)
+        return await self._exchange(self.calls, request)
+
+    async def operator(self, base: str, body: bytes) -> MesosAnswer:
+        client = self.operator_calls
+        request = client.build_request("POST", f"{base}/api/v1", content=body, headers=_JSON)
+        return await self._exchange(client, request)
+
+    async def get(self, base: str, path: str) -> MesosAnswer:
+        request = self.operator_calls.build_request("GET", base + path)
+        return await self._exchange(self.operator_calls, request)
+
+    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> MesosAnswer:
+        try:
+            with trio.fail_after(CALL_TIMEOUT_S):
+                response = await client.send(request, stream=True)
+                try:
+                    return await _answer(response)
+                finally:
+                    with trio.move_on_after(1.0, shield=True):
+                        await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
+            sent = not isinstance(error, _NOT_SENT)
+            raise MesosUnreachableError(_say(error), sent=sent) from error
+
+
+async def _answer(response: httpx.Response) -> MesosAnswer:
+    """The whole body, bounded; a longer one is cut and will not decode."""
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > ANSWER_BYTES_MAX:
+            break
+    return MesosAnswer(
+        status=response.status_code,
+        headers={key.lower(): value for key, value in response.headers.items()},
+        body=body.decode("utf-8", errors="replace"),
+    )
+
+
+def _say(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,156 @@
+"""Which store: one decision from the settings and from what the host and the master tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import attrs
+import trio
+
+from actors.ports import Store, StoreError
+from adapters.store_sqlite import RunSync, SqliteStore
+from adapters.store_uri import (
+    EXPECTED,
+    Ensemble,
+    StoreTypeError,
+    StoreUriError,
+    looks_like_ensemble,
+    looks_like_path,
+    parse_ensemble,
+)
+from adapters.store_zookeeper import ZooKeeperStore
+from adapters.zookeeper_session import CLOSE_TIMEOUT_S
+
+STORE_TYPES: Final = ("auto", "zk", "sqlite")
+MESOS_ZK_FILE: Final = Path("/etc/mesos/zk")  # what Mesos packages read on every host
+DEFAULT_FOLDER: Final = Path("/var/lib/scaleio-scheduler")
+LEADER_TIMEOUT_S: Final = 60.0  # the lock of a killed scheduler falls with its session, in 10 s
+
+_DROPPED_TYPES: Final = ("etcd", "consul", "boltdb")
+
+
+@attrs.frozen(kw_only=True)
+class SqliteChoice:
+    path: Path
+    reason: str  # for people: what decided
+    default_path: bool  # we chose the folder, so we may create it
+
+
+@attrs.frozen(kw_only=True)
+class ZooKeeperChoice:
+    ensemble: Ensemble
+    reason: str
+
+
+StoreChoice = SqliteChoice | ZooKeeperChoice
+
+
+def choose_store(
+    *, store_type: str, uri: str, mesos_zk: str, master_zk: str, role: str
+) -> StoreChoice:
+    """The one place where the kind and the address of the store are decided.
+
+    `mesos_zk` is the content of /etc/mesos/zk, `master_zk` the value of `zk` in the master's
+    /flags; "" where there is none. Of these two only the servers and credentials are taken, as
+    the original scheduler did: their path is Mesos' own. Raises StoreTypeError, StoreUriError.
+    """
+    uri = uri.strip()
+    match store_type:
+        case "sqlite":
+            return _sqlite(uri, role, "-store.type=sqlite")
+        case "zk" if uri:
+            ensemble = parse_ensemble(uri, source="-store.uri")
+            return ZooKeeperChoice(ensemble=ensemble, reason="-store.uri")
+        case "auto" if uri:
+            return _told_by_uri(uri, role)
+        case "zk" | "auto":
+            found = _hinted((str(MESOS_ZK_FILE), mesos_zk), ("the master's flag zk", master_zk))
+            if found is not None:
+                return found
+            if store_type == "auto":
+                return _sqlite("", role, f"neither {MESOS_ZK_FILE} nor the master names ZooKeeper")
+            raise StoreUriError(
+                f"-store.type=zk needs an ensemble, and neither {MESOS_ZK_FILE} nor the master "
+                "names one: give -store.uri=zk://HOST:PORT,HOST:PORT/PATH"
+            )
+        case _:
+            raise StoreTypeError(_no_such_type(store_type))
+
+
+def _told_by_uri(uri: str, role: str) -> StoreChoice:
+    if looks_like_ensemble(uri):
+        ensemble = parse_ensemble(uri, source="-store.uri")
+        return ZooKeeperChoice(ensemble=ensemble, reason="-store.uri")
+    if looks_like_path(uri):
+        return _sqlite(uri, role, "-store.uri")
+    shown = uri.rpartition("@")[2]  # before it may stand a password
+    raise StoreUriError(f"-store.uri: cannot tell what {shown!r} is: {EXPECTED}")
+
+
+def _hinted(*hints: tuple[str, str]) -> ZooKeeperChoice | None:
+    for source, text in hints:
+        if not text.strip():
+            continue
+        try:
+            named = parse_ensemble(text, source=source)
+        except StoreUriError as error:
+            raise StoreUriError(f"{error}; or name the store with -store.uri") from None
+        return ZooKeeperChoice(ensemble=attrs.evolve(named, chroot=""), reason=source)
+    return None
+
+
+def _sqlite(uri: str, role: str, reason: str) -> SqliteChoice:
+    if "://" in uri or looks_like_ensemble(uri):
+        raise StoreUriError(
+            f"-store.uri: {uri.rpartition('@')[2]!r} is no file: expected a file's path, "
+            "or another -store.type"
+        )
+    if uri:
+        return SqliteChoice(path=Path(uri).expanduser(), reason=reason, default_path=False)
+    path = DEFAULT_FOLDER / f"{quote(role, safe='')}.sqlite"
+    return SqliteChoice(path=path, reason=reason, default_path=True)
+
+
+def _no_such_type(store_type: str) -> str:
+    if store_type in _DROPPED_TYPES:
+        return (
+            f"-store.type={store_type} is not supported: bring its records over once with "
+            "`scaleio-scheduler import-store`, then use zk or sqlite"
+        )
+    return f"-store.type={store_type} is unknown: expected {', '.join(STORE_TYPES)}"
+
+
+async def open_store(
+    choice: StoreChoice,
+    *,
+    role: str,
+    run_sync: RunSync = trio.to_thread.run_sync,
+    leader_timeout_s: float = LEADER_TIMEOUT_S,
+) -> Store:
+    """Open what was chosen, as its only writer. Raises StoreError, one line."""
+    match choice:
+        case SqliteChoice(path=path, default_path=default_path):
+            if default_path:
+                await run_sync(lambda: _create_folder(path))
+            return await SqliteStore.open(path, run_sync=run_sync)
+        case ZooKeeperChoice(ensemble=ensemble):
+            store = await ZooKeeperStore.open(ensemble, role=role)
+            try:
+                await store.acquire(timeout_s=leader_timeout_s)
+            except BaseException:
+                with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+                    await store.close()
+                raise
+            return store
+
+
+def _create_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path.parent} cannot be created ({error.strerror or error}): create it for the "
+            "scheduler's user, or name a file with -store.uri"
+        ) from error

@@ -1,0 +1,25 @@
+"""What a task of a step needs, as a value; made by `install_steps`, posted by the agent's actor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from protocol.mesos.calls import HealthCheck
+
+
+class StepFaultError(Exception):
+    """A step's text can't be made, or its output can't be read; says what is missing."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """`environment` is readable by anybody in Mesos: nothing secret in the clear."""
+
+    command: str
+    environment: Mapping[str, str]
+    cpus_milli: int
+    mem_milli: int
+    completion_s: float | None
+    health: HealthCheck | None = None

@@ -1,0 +1,1 @@
+"""How flags are written, read and shown; which flags there are stands in `settings`."""

@@ -1,0 +1,261 @@
+"""The installation knowledge put together with one operator's settings: what actors ask for.
+
+Pure but for `seal`, whose ciphertext differs each time by design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from domain.agent import AgentRecord
+from domain.devices import GIB, DeviceRules, DeviceVerdict, candidates
+from domain.facts import Facts
+from domain.job import Job, StepFaultError
+from domain.joining import JoinSpec
+from domain.layout import Layout, layout_of
+from domain.plan import KEEPER, Plan
+from domain.storage import StorageSnapshot
+from install_steps.catalog import (
+    STEPS,
+    Catalog,
+    StepContext,
+    StepTextError,
+    plan_for,
+    script_text,
+    wanted_isolation,
+)
+from install_steps.environments import rexray_digest
+from install_steps.facts import SurveyError, parse_survey
+from install_steps.packages import platform_fault
+from install_steps.sealing import SealError, seal, secret_tag
+from protocol.mesos.calls import HealthCheck
+from settings import Settings
+
+HEALTH_INTERVAL_S: Final = 30.0
+VOLUME_NAMES: Final = "/dev/disk/by-id/emc-vol-"
+
+
+@attrs.define(kw_only=True)
+class Assembly:
+    """Callables give what changes while we run: the last snapshot, the leader, our own URL."""
+
+    settings: Settings
+    catalog: Catalog | None
+    storage: Callable[[], StorageSnapshot | None]
+    leader: Callable[[], str]  # host:port
+    own_url: Callable[[], str]  # http://host:port, as agents reach it
+    installation: Callable[[], bytes]
+    _texts: dict[str, str] = attrs.field(factory=dict, init=False)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def parse(self, stdout: str) -> Facts:
+        try:
+            return parse_survey(stdout)
+        except SurveyError as error:
+            raise StepFaultError(str(error)) from error
+
+    def layout(self, record: AgentRecord) -> Layout:
+        return layout_of(
+            record.attributes,
+            domain=self.settings.scaleio_protectiondomain,
+            pool=self.settings.scaleio_storagepool,
+        )
+
+    def plan(self, record: AgentRecord, facts: Facts) -> Plan:
+        """What is left to do on this host, by its facts, its attributes and the cluster."""
+        layout = self.layout(record)
+        ours = self._ours(record)
+        verdicts = [v for v in self._verdicts(facts, layout) if v.path not in ours]
+        takes = [v for v in verdicts if v.verdict.take and v.wish is not None]
+        provides = bool(layout.provides) and bool(takes or ours)
+        context = self._context(record, facts)
+        steps = plan_for(
+            facts,
+            provides,
+            self.catalog,
+            self._components(),
+            mdm_addresses=self._managers(),
+            rexray_digest=rexray_digest(context),
+        )
+        return Plan(
+            steps=steps,
+            fault=platform_fault(facts) or _first(layout.faults) or _declared_fault(verdicts),
+            provides_storage=provides,
+            devices=tuple(v.path for v in takes),
+            device_pools=tuple(v.wish.pool for v in takes if v.wish is not None),
+            verdicts=tuple((v.path, v.verdict.sentence) for v in verdicts)
+            + tuple((path, f"in pool {pool}") for path, pool in ours.items()),
+        )
+
+    def _verdicts(self, facts: Facts, layout: Layout) -> tuple[DeviceVerdict, ...]:
+        rules = DeviceRules(
+            mode=self.settings.devices,
+            bytes_min=self.settings.devices_min_size_gb * GIB,
+            overwrite=self.settings.devices_overwrite,
+        )
+        return candidates(facts, layout, rules)
+
+    def _ours(self, record: AgentRecord) -> Mapping[str, str]:
+        """Devices that are in a pool already, or passed every check: path -> pool."""
+        found = dict(record.claimed)
+        storage = self.storage()
+        sds = storage.sds_at(record.address) if storage is not None else None
+        if storage is not None and sds is not None:
+            pools = {pool.id: pool.name for pool in storage.pools}
+            for device in storage.devices:
+                if device.sds_id == sds.id:
+                    found.setdefault(device.path, pools.get(device.pool_id, ""))
+        return found
+
+    def _components(self) -> Mapping[str, str]:
+        settings = self.settings
+        return {
+            "sds": settings.components_sds,
+            "sdc": settings.components_sdc,
+            "rexray": settings.components_rexray,
+            "isolator": settings.components_dvdcli,
+        }
+
+    # -- doing --------------------------------------------------------------------------------
+
+    def job(self, record: AgentRecord, step: str) -> Job:
+        """The task of `step` on that host. Raises StepFaultError."""
+        settings = self.settings
+        facts = record.facts or _UNKNOWN
+        context = self._context(record, facts)
+        if step == "rexray":
+            context = attrs.evolve(context, sealed_password=self._sealed(facts))
+        try:
+            environment = dict(STEPS[step].environment(context))
+            command = self._text(step)
+            health = self._health() if step == KEEPER else None
+        except StepTextError as error:
+            raise StepFaultError(f"step {step}: {error}") from error
+        environment["SCALEIO_HOST"] = record.host
+        return Job(
+            command=command,
+            environment=environment,
+            cpus_milli=round(settings.executor_cpu_non * 1000),
+            mem_milli=round(settings.executor_mem_non * 1000),
+            completion_s=STEPS[step].timeout_s or None,
+            health=health,
+        )
+
+    def _sealed(self, facts: Facts) -> str:
+        if not facts.public_key:
+            raise StepFaultError("the host has no key for sealed secrets yet: survey it again")
+        try:
+            password = self.settings.scaleio_password.reveal()
+            return seal(facts.public_key, password, digest=facts.oaep_digest)
+        except SealError as error:
+            raise StepFaultError(str(error)) from error
+
+    def _text(self, step: str) -> str:
+        if step not in self._texts:
+            directory: Path | None = self.settings.steps_dir
+            self._texts[step] = script_text(step, directory)
+        return self._texts[step]
+
+    def _health(self) -> HealthCheck:
+        return HealthCheck(
+            command=self._text("keeper_health"),
+            delay_s=0.0,
+            interval_s=HEALTH_INTERVAL_S,
+            grace_s=60.0,
+        )
+
+    def _context(self, record: AgentRecord, facts: Facts) -> StepContext:
+        settings, storage = self.settings, self.storage()
+        volume = record.probe.partition(":")[2]
+        system = storage.system_id if storage is not None else settings.scaleio_clusterid
+        home = self.layout(record).consumes[0]
+        permit = record.reboot.permit if record.reboot is not None else ""
+        named = self._device_names(record, facts)
+        return StepContext(
+            facts=facts,
+            catalog=self.catalog,
+            kernel_mode=settings.kernel,
+            mdm_addresses=self._managers(),
+            gateway_endpoint=f"{gateway_base(settings.gateway_address)}/api",
+            gateway_insecure=settings.scaleio_ca_file is None,
+            gateway_user=settings.scaleio_user,
+            secret_tag=secret_tag(settings.scaleio_password.reveal(), self.installation()),
+            system_id=settings.scaleio_clusterid,
+            system_name="" if settings.scaleio_clusterid else settings.scaleio_clustername,
+            domain=home.domain,
+            pool=home.pool,
+            isolation_to=wanted_isolation(facts.isolation),
+            master_endpoint=self.leader(),
+            devices=named["auto"],
+            devices_declared=named["declared"],
+            devices_overwrite=named["overwrite"],
+            volume_path=f"{VOLUME_NAMES}{system}-{volume}" if volume else "",
+            permit_url=f"{self.own_url()}/v1/permits/{permit}" if permit else "",
+            provides_storage=bool(self._ours(record)),
+            watches_rexray=settings.components_rexray != "ignore",
+        )
+
+    def _device_names(self, record: AgentRecord, facts: Facts) -> Mapping[str, tuple[str, ...]]:
+        """What the claim step looks at, by how much the operator's word has lifted."""
+        ours = self._ours(record)
+        named: dict[str, list[str]] = {"auto": [], "declared": [], "overwrite": []}
+        for verdict in self._verdicts(facts, self.layout(record)):
+            if verdict.verdict.take and verdict.wish is not None and verdict.path not in ours:
+                named[verdict.verdict.level].append(verdict.path)
+        return {level: tuple(paths) for level, paths in named.items()}
+
+    # -- the storage cluster --------------------------------------------------------------------
+
+    def _managers(self) -> tuple[str, ...]:
+        """Data addresses of the manager MDMs: the Gateway's word, the flags as fall-back."""
+        storage = self.storage()
+        if storage is not None and storage.manager_addresses:
+            return storage.manager_addresses
+        named = (
+            self.settings.scaleio_preconfig_primary,
+            self.settings.scaleio_preconfig_secondary,
+        )
+        return tuple(address for address in named if address)
+
+    def join_spec(self, record: AgentRecord) -> JoinSpec:
+        layout, ours = self.layout(record), self._ours(record)
+        provides = layout.provides if ours else ()
+        ignores = self.settings.components_sdc == "ignore"
+        return JoinSpec(
+            host=record.host,
+            address=record.address,
+            domain=provides[0].domain if provides else "",
+            pools=tuple(dict.fromkeys(wish.pool for wish in provides)),
+            fault_set=layout.fault_set,
+            devices=ours,
+            sdc_guid="" if ignores or record.facts is None else record.facts.sdc_guid,
+        )
+
+    def probe_pool(self, record: AgentRecord) -> str:
+        return self.layout(record).consumes[0].pool
+
+
+_UNKNOWN: Final = Facts(machine_id="", boot_id="", os_id="", os_version="", kernel="")
+
+
+def gateway_base(address: str) -> str:
+    """`https://host[:port]` of what the operator wrote: host, host:port or URL."""
+    return address.rstrip("/") if "://" in address else f"https://{address}"
+
+
+def _first(faults: tuple[str, ...]) -> str:
+    return faults[0] if faults else ""
+
+
+def _declared_fault(verdicts: list[DeviceVerdict]) -> str:
+    """A device that the operator named and that can't be taken is a failure, not a detail."""
+    for verdict in verdicts:
+        wish = verdict.wish
+        if wish is not None and wish.devices is not None and not verdict.verdict.take:
+            return f"device {verdict.path}: {verdict.verdict.sentence}"
+    return ""

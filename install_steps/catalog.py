@@ -1,0 +1,300 @@
+"""The steps: what an agent needs, in which order, how we know it is done, what each is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Final
+
+import attrs
+
+from domain.facts import Facts
+from domain.plan import PlannedStep
+from install_steps.environments import StepContext, environment_of
+from install_steps.packages import (
+    Catalog,
+    CatalogError,
+    Package,
+    load_catalog,
+    platform_fault,
+    same_version,
+)
+from install_steps.texts import STEP_CHARACTERS_MAX, StepTextError, script_text
+
+__all__ = [
+    "PLAN", "STEPS", "STEP_CHARACTERS_MAX", "Catalog", "CatalogError", "Package", "PlannedStep",
+    "Step", "StepContext", "StepTextError", "Wants", "load_catalog", "plan_for", "script_text",
+    "wanted_isolation",
+]  # fmt: skip
+
+MANAGE: Final = "manage"  # install and keep
+ADOPT: Final = "adopt"  # use what is there, never install
+IGNORE: Final = "ignore"  # not our matter at all
+
+
+@attrs.frozen(kw_only=True)
+class Wants:
+    """What facts are compared with.
+
+    `components` maps sds, sdc, rexray, isolator to manage, adopt or ignore; the rest is managed.
+    """
+
+    provides_storage: bool
+    catalog: Catalog | None = None
+    components: Mapping[str, str] = attrs.field(factory=dict)
+    mdm_addresses: tuple[str, ...] | None = None  # None: not compared
+    rexray_digest: str | None = None  # None: not compared
+
+    def mode(self, component: str) -> str:
+        return self.components.get(component, MANAGE)
+
+    def package(self, component: str, facts: Facts) -> Package | None:
+        return self.catalog.package_for(component, facts) if self.catalog else None
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One script. `scope`: the roles that need it. `component` is whose mode decides over it."""
+
+    name: str
+    scope: frozenset[str] = frozenset({"sds", "sdc"})
+    after: tuple[str, ...] = ()
+    timeout_s: float  # max_completion_time of its task
+    reboot_blocks_join: bool = False
+    component: str = ""
+    satisfied: Callable[[Facts, Wants], bool] = lambda _facts, _wants: False
+
+    def environment(self, context: StepContext) -> Mapping[str, str]:
+        """What the script is told. Raises StepTextError when something it needs is not known."""
+        return environment_of(self.name, context)
+
+
+def wanted_isolation(effective: tuple[str, ...]) -> tuple[str, ...]:
+    """The agent's own isolators, with what docker/volume needs: nothing of theirs is lost."""
+    kept = ["filesystem/linux" if i == "filesystem/posix" else i for i in effective]
+    return tuple(dict.fromkeys([*kept, "filesystem/linux", "docker/volume"]))
+
+
+def _version_holds(component: str, facts: Facts, wants: Wants) -> bool:
+    """Adopted, or without a catalog: whatever version is there."""
+    installed = facts.packages.get(component, "")
+    if not installed or wants.catalog is None or wants.mode(_MODE_OF[component]) == ADOPT:
+        return bool(installed)
+    package = wants.package(component, facts)
+    return package is None or same_version(installed, package.version)
+
+
+def _kernel_holds(facts: Facts, wants: Wants) -> bool:
+    package = wants.package("sdc", facts) if wants.mode("sdc") == MANAGE else None
+    if package is None or facts.sdc_module:
+        return True
+    return any(fnmatchcase(facts.kernel, pattern) for pattern in package.kernels)
+
+
+def _prerequisites(facts: Facts, wants: Wants) -> bool:
+    return facts.prerequisites and bool(facts.public_key) and _kernel_holds(facts, wants)
+
+
+def _sds(facts: Facts, wants: Wants) -> bool:
+    return _version_holds("sds", facts, wants) and facts.services.get("sds", False)
+
+
+def _sdc(facts: Facts, wants: Wants) -> bool:
+    if not (_version_holds("sdc", facts, wants) and facts.sdc_module and facts.sdc_guid):
+        return False
+    if wants.mode("sdc") == ADOPT or not wants.mdm_addresses:
+        return True
+    return frozenset(facts.sdc_mdms) == frozenset(wants.mdm_addresses)
+
+
+def _rexray(facts: Facts, wants: Wants) -> bool:
+    if not (_version_holds("rexray", facts, wants) and facts.services.get("rexray", False)):
+        return False
+    if wants.mode("rexray") == ADOPT or wants.rexray_digest is None:
+        return True
+    return facts.rexray_config == wants.rexray_digest
+
+
+def _isolator(facts: Facts, wants: Wants) -> bool:
+    return _version_holds("dvdcli", facts, wants) and "docker/volume" in facts.isolation
+
+
+_MODE_OF: Final[Mapping[str, str]] = {
+    "sds": "sds", "sdc": "sdc", "rexray": "rexray", "dvdcli": "isolator"
+}  # fmt: skip
+_PACKAGE_OF: Final[Mapping[str, str]] = {
+    "sds": "sds", "sdc": "sdc", "rexray": "rexray", "isolator": "dvdcli"
+}  # fmt: skip
+
+PLAN: Final[tuple[Step, ...]] = (
+    Step(
+        name="prerequisites",
+        timeout_s=1800.0,  # a kernel and its packages over a slow line
+        reboot_blocks_join=True,
+        satisfied=_prerequisites,
+    ),
+    Step(
+        name="sds",
+        scope=frozenset({"sds"}),
+        after=("prerequisites",),
+        timeout_s=1800.0,
+        component="sds",
+        satisfied=_sds,
+    ),
+    Step(
+        name="sdc",
+        after=("prerequisites",),
+        timeout_s=1800.0,
+        reboot_blocks_join=True,
+        component="sdc",
+        satisfied=_sdc,
+    ),
+    Step(
+        name="rexray",
+        after=("prerequisites", "sdc"),
+        timeout_s=1800.0,
+        component="rexray",
+        satisfied=_rexray,
+    ),
+    Step(
+        name="isolator",
+        after=("prerequisites", "rexray"),
+        timeout_s=1800.0,
+        component="isolator",
+        satisfied=_isolator,
+    ),
+)
+STEPS: Final[Mapping[str, Step]] = {
+    step.name: step
+    for step in (
+        *PLAN,
+        Step(name="survey", timeout_s=1200.0),  # reads 33 MiB and 256 samples of each empty disk
+        Step(name="claim", scope=frozenset({"sds"}), timeout_s=900.0),
+        Step(name="probe", timeout_s=180.0),
+        Step(name="agent-restart", timeout_s=120.0),
+        Step(name="reboot", timeout_s=120.0),
+        Step(name="keeper", timeout_s=0.0),  # 0: runs until it is killed
+    )
+}
+
+
+def plan_for(
+    facts: Facts,
+    provides_storage: bool,  # noqa: FBT001  # reads as a sentence with the roles' names
+    catalog: Catalog | None,
+    components: Mapping[str, str],
+    *,
+    mdm_addresses: tuple[str, ...] | None = None,
+    rexray_digest: str | None = None,
+    forgiven: frozenset[str] = frozenset(),
+) -> tuple[PlannedStep, ...]:
+    """What is left to do on one host, in order.
+
+    `forgiven` names steps that the operator ordered again although they were rolled back.
+    """
+    wants = Wants(
+        provides_storage=provides_storage,
+        catalog=catalog,
+        components=components,
+        mdm_addresses=mdm_addresses,
+        rexray_digest=rexray_digest,
+    )
+    role = "sds" if provides_storage else "sdc"
+    return tuple(_planned(s, facts, wants, forgiven) for s in PLAN if role in s.scope)
+
+
+def _planned(step: Step, facts: Facts, wants: Wants, forgiven: frozenset[str]) -> PlannedStep:
+    state, sentence = _state(step, facts, wants, forgiven)
+    return PlannedStep(
+        name=step.name,
+        state=state,
+        sentence=sentence,
+        timeout_s=step.timeout_s,
+        reboot_blocks_join=step.reboot_blocks_join,
+    )
+
+
+def _state(step: Step, facts: Facts, wants: Wants, forgiven: frozenset[str]) -> tuple[str, str]:
+    mode = wants.mode(step.component)
+    if mode == IGNORE and step.component:
+        return "ignored", f"component {step.component} is set to ignore"
+    if step.satisfied(facts, wants):
+        return "satisfied", ""
+    if mode == ADOPT and step.component:
+        return "blocked", (
+            f"component {step.component} is set to adopt, but it is not installed and running: "
+            "set it up on the host, or set the component to manage"
+        )
+    blocked = platform_fault(facts) or _blocked(step, facts, wants, forgiven)
+    return ("blocked", blocked) if blocked else ("wanted", "")
+
+
+def _blocked(step: Step, facts: Facts, wants: Wants, forgiven: frozenset[str]) -> str:
+    match step.name:
+        case "prerequisites":
+            # No host is touched that could not be finished: the kernels stand in sdc's entry.
+            managed = wants.mode("sdc") == MANAGE and "sdc" not in facts.packages
+            return _missing_entry("sdc", facts, wants) if managed else ""
+        case "sdc" if wants.mdm_addresses is not None and not wants.mdm_addresses:
+            return (
+                "the addresses of the manager MDMs are not known: the Gateway must answer, "
+                "or set -scaleio.preconfig.primary and its two companions"
+            )
+        case "isolator":
+            fault = _isolator_fault(facts, forgiven)
+            if fault:
+                return fault
+        case _:
+            pass
+    component = _PACKAGE_OF[step.name]
+    return _missing_entry(component, facts, wants) or _other_version(component, facts, wants)
+
+
+def _missing_entry(component: str, facts: Facts, wants: Wants) -> str:
+    if wants.package(component, facts) is not None:
+        return ""
+    platform = f"{facts.os_id} {facts.os_version}".strip()
+    entry = (
+        f'{{"component": "{component}", "platforms": '
+        f'[{{"os_id": "{facts.os_id}", "os_version": "{facts.os_version}"}}], ...}}'
+    )
+    if wants.catalog is None:
+        return (
+            f"no package for {component} on {platform}, because there is no catalog; "
+            f"name a file with -catalog that holds [{entry}]"
+        )
+    return (
+        f"no package for {component} on {platform} in the catalog; "
+        f"add [{entry}] to the file given by -catalog ({wants.catalog.source})"
+    )
+
+
+def _other_version(component: str, facts: Facts, wants: Wants) -> str:
+    package, installed = wants.package(component, facts), facts.packages.get(component, "")
+    if package is None or not installed or same_version(installed, package.version):
+        return ""
+    return (
+        f"{component} {installed} is installed, the catalog says {package.version}: upgrade it "
+        f"with the vendor's tools, correct the catalog, or set component {_MODE_OF[component]} "
+        "to adopt"
+    )
+
+
+def _isolator_fault(facts: Facts, forgiven: frozenset[str]) -> str:
+    if not facts.isolation:
+        return (
+            "the agent's /flags could not be read on the host, so its isolation is not known: "
+            "open the endpoint to local requests, or set component isolator to ignore"
+        )
+    if facts.launcher != "linux":
+        return (
+            f"the agent's launcher is {facts.launcher or 'unknown'}, and docker/volume needs "
+            "linux: start the agent with --launcher=linux, or set component isolator to ignore"
+        )
+    undone = any(r.step == "agent-restart" and r.state == "rolled-back" for r in facts.receipts)
+    if undone and "isolator" not in forgiven:
+        return (
+            "the agent did not come back with the new isolation and was rolled back: look at its "
+            "log on the host, then order the step again"
+        )
+    return ""

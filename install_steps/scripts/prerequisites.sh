@@ -1,0 +1,141 @@
+# shellcheck shell=sh
+# Kernel first, then packages, then the key that secrets are sealed for.
+begin_step prerequisites lock
+find_platform
+allow KERNEL_MODE 'a-z' "${KERNEL_MODE:=require}"
+allow SUPPORTED_KERNELS 'A-Za-z0-9._+* -' "${SUPPORTED_KERNELS:=}"
+CODE=0
+
+install_kernel() {
+    case $FAMILY in
+        deb) apt_install "linux-image-$1" || return 1 ;;
+        rpm) rpm_install "kernel-$1" || return 1 ;;
+    esac
+    [ -e "/boot/vmlinuz-$1" ]
+}
+
+apt_install() {
+    CHANGED=true
+    managed apt-get -o DPkg::Lock::Timeout=60 update || finish 75 download "apt-get update failed: see above"
+    managed env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=60 install -y \
+        --no-install-recommends "$@"
+}
+
+rpm_install() {
+    CHANGED=true
+    if command -v dnf >/dev/null; then
+        managed dnf --setopt=exit_on_lock=True -y install "$@"
+    else
+        managed yum --setopt=exit_on_lock=1 -y install "$@"
+    fi
+}
+
+# The newest kernel is what a boot loader takes by default; we do not touch its configuration.
+newest_kernel() {
+    set +f
+    for image in /boot/vmlinuz-* "/boot/vmlinuz-$1"; do
+        [ "$image" = '/boot/vmlinuz-*' ] || printf '%s\n' "${image#/boot/vmlinuz-}"
+    done | sort -V | tail -n 1
+    set -f
+}
+
+want_kernel() {
+    kernel_wanted=
+    for candidate in $SUPPORTED_KERNELS; do
+        case $candidate in
+            *'*'*) ;;
+            *)
+                kernel_wanted=$candidate
+                break
+                ;;
+        esac
+    done
+    [ -n "$kernel_wanted" ] || finish 78 kernel-pattern \
+        "the catalog names only kernel patterns ($SUPPORTED_KERNELS): name one exact kernel to install"
+    [ "$(newest_kernel "$kernel_wanted")" = "$kernel_wanted" ] || finish 78 kernel-order \
+        "a newer kernel than $kernel_wanted is installed and would be booted: make $kernel_wanted the default and reboot"
+    if [ -e "/boot/vmlinuz-$kernel_wanted" ]; then
+        if [ -e "$STATE_DIR/kernel-boot-id" ] &&
+            ! cmp -s "$STATE_DIR/kernel-boot-id" /proc/sys/kernel/random/boot_id; then
+            finish 78 kernel-not-booted \
+                "kernel $kernel_wanted is installed, but $(uname -r) was booted: correct the boot loader"
+        fi
+    else
+        install_kernel "$kernel_wanted" || finish 1 kernel-install \
+            "kernel $kernel_wanted could not be installed: see the messages above"
+    fi
+    cat /proc/sys/kernel/random/boot_id >"$WORK/boot-id"
+    install_file 0600 "$WORK/boot-id" "$STATE_DIR/kernel-boot-id"
+    CODE=20
+}
+
+check_kernel() {
+    [ -n "$SUPPORTED_KERNELS" ] || return 0
+    kernel_supported && return 0
+    case $KERNEL_MODE in
+        install) want_kernel ;;
+        require)
+            finish 78 kernel \
+                "kernel $(uname -r) is not one that this SDC supports ($SUPPORTED_KERNELS): boot one of those, or use -kernel=install"
+            ;;
+        *) finish 78 setting "variable KERNEL_MODE is '$KERNEL_MODE': require or install is expected" ;;
+    esac
+}
+
+missing_packages() {
+    for name in "$@"; do
+        [ -n "$(installed_version "$name")" ] || printf '%s ' "$name"
+    done
+}
+
+check_packages() {
+    case $FAMILY in
+        deb)
+            aio=libaio1
+            if [ -n "$(installed_version libaio1t64)" ] ||
+                apt-cache show libaio1t64 2>/dev/null | grep -q '^Package:'; then
+                aio=libaio1t64
+            fi
+            missing=$(missing_packages "$aio" numactl openssl curl ca-certificates)
+            # shellcheck disable=SC2086  # a list of names
+            [ -z "$missing" ] || apt_install $missing || finish 1 package "apt-get could not install: $missing"
+            ;;
+        rpm)
+            missing=$(missing_packages libaio numactl openssl curl ca-certificates)
+            # shellcheck disable=SC2086  # a list of names
+            [ -z "$missing" ] || rpm_install $missing || finish 1 package "yum could not install: $missing"
+            aio=libaio
+            ;;
+    esac
+    still=$(missing_packages "$aio" numactl openssl curl ca-certificates)
+    [ -z "$still" ] || finish 1 package "still not installed: $still"
+}
+
+check_key() {
+    if [ -s "$HOST_KEY" ] &&
+        openssl pkey -in "$HOST_KEY" -pubout -out "$WORK/host_key.pub" 2>/dev/null; then
+        chmod 0600 "$HOST_KEY"
+        cmp -s "$WORK/host_key.pub" "$STATE_DIR/host_key.pub" ||
+            install_file 0644 "$WORK/host_key.pub" "$STATE_DIR/host_key.pub"
+        return 0
+    fi
+    # A key that cannot be read is evidence: the scheduler has pinned its public half.
+    [ ! -s "$HOST_KEY" ] || finish 78 key "$HOST_KEY is damaged: remove it on the host if you agree to a new one"
+    CHANGED=true
+    (
+        umask 077
+        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$WORK/host_key.pem" 2>/dev/null
+    ) || finish 1 key "openssl could not make a key pair"
+    openssl pkey -in "$WORK/host_key.pem" -pubout -out "$WORK/host_key.pub"
+    install_file 0600 "$WORK/host_key.pem" "$HOST_KEY"
+    install_file 0644 "$WORK/host_key.pub" "$STATE_DIR/host_key.pub"
+}
+
+check_kernel
+check_packages
+check_key
+receipt prerequisites kept
+if [ "$CODE" = 20 ]; then
+    finish 20 reboot "kernel $kernel_wanted is installed and runs after a reboot"
+fi
+finish 0 holds

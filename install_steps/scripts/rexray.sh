@@ -1,0 +1,133 @@
+# shellcheck shell=sh
+# The volume driver: package, configuration with the opened secret, boot order, service.
+begin_step rexray lock
+find_platform
+CONFIG=/etc/rexray/config.yml
+QUOTABLE='A-Za-z0-9 ._:/@+=,~%?&()[]{}!#$^*;<>|_'"'"'-'
+require GATEWAY_ENDPOINT 'A-Za-z0-9.:/[]_-'
+require GATEWAY_INSECURE 'a-z'
+require GATEWAY_USER "$QUOTABLE"
+require PROTECTION_DOMAIN "$QUOTABLE"
+require STORAGE_POOL "$QUOTABLE"
+require CONFIG_DIGEST '0-9a-f'
+require SEALED_PASSWORD 'A-Za-z0-9+/='
+allow SEALED_DIGEST 'a-z0-9' "${SEALED_DIGEST:=sha256}"
+allow SYSTEM_ID '0-9a-fA-F' "${SYSTEM_ID:=}"
+allow SYSTEM_NAME "$QUOTABLE" "${SYSTEM_NAME:=}"
+allow THIN_OR_THICK 'A-Za-z' "${THIN_OR_THICK:=ThinProvisioned}"
+[ -n "$SYSTEM_ID$SYSTEM_NAME" ] || finish 78 setting "SYSTEM_ID or SYSTEM_NAME has to be given"
+
+quoted() {
+    printf "'"
+    printf '%s' "$1" | sed "s/'/''/g"
+    printf "'"
+}
+
+# The plain text exists in this shell and in the 0600 file, never in an argument list.
+open_secret() {
+    printf '%s' "$SEALED_PASSWORD" | base64 -d >"$WORK/sealed" || return 1
+    set -- -pkeyopt rsa_padding_mode:oaep
+    case $SEALED_DIGEST in
+        sha256) set -- "$@" -pkeyopt rsa_oaep_md:sha256 ;;
+        sha1) ;;
+        *) return 1 ;;
+    esac
+    openssl pkeyutl -decrypt -inkey "$HOST_KEY" "$@" -in "$WORK/sealed" 2>/dev/null
+}
+
+module() {
+    printf '    %s:\n      type: docker\n      host: unix:///run/docker/plugins/%s.sock\n' "$1" "$2"
+    printf '      libstorage:\n        service: scaleio\n'
+}
+
+configuration() {
+    printf '# Written by scaleio-framework: changes are replaced.\n'
+    printf 'rexray:\n  logLevel: warn\n  modules:\n'
+    module default-docker docker
+    module mesos mesos
+    printf '        integration:\n          volume:\n            operations:\n'
+    printf '              unmount:\n                ignoreUsedCount: true\n'
+    module rexray rexray
+    printf 'libstorage:\n  service: scaleio\n  integration:\n    volume:\n      operations:\n'
+    printf '        mount:\n          preempt: true\n'
+    printf 'scaleio:\n  endpoint: %s\n' "$(quoted "$GATEWAY_ENDPOINT")"
+    printf '  insecure: %s\n  thinOrThick: %s\n' "$GATEWAY_INSECURE" "$THIN_OR_THICK"
+    printf '  userName: %s\n  password: ' "$(quoted "$GATEWAY_USER")"
+    quoted "$password"
+    printf '\n'
+    if [ -n "$SYSTEM_ID" ]; then
+        printf '  systemID: %s\n' "$(quoted "$SYSTEM_ID")"
+    else
+        printf '  systemName: %s\n' "$(quoted "$SYSTEM_NAME")"
+    fi
+    printf '  protectionDomainName: %s\n' "$(quoted "$PROTECTION_DOMAIN")"
+    printf '  storagePoolName: %s\n' "$(quoted "$STORAGE_POOL")"
+}
+
+config_is_ours() {
+    [ -r "$CONFIG" ] && [ -r "$STATE_DIR/receipt.d/rexray.json" ] &&
+        grep -qF "\"config\":\"$CONFIG_DIGEST\"" "$STATE_DIR/receipt.d/rexray.json" &&
+        grep -qF "\"sha256\":\"$(digest "$CONFIG")\"" "$STATE_DIR/receipt.d/rexray.json" &&
+        [ "$(stat -c '%a %u' "$CONFIG")" = '600 0' ]
+}
+
+write_config() {
+    [ -s "$HOST_KEY" ] || finish 78 key "$HOST_KEY is missing: the prerequisites step makes it"
+    password=$(open_secret) || finish 65 sealed "the sealed secret does not open with this host's key"
+    [ -n "$password" ] || finish 65 sealed "the sealed secret is empty"
+    CHANGED=true
+    mkdir -p /etc/rexray "$STATE_DIR/backup"
+    if [ -e "$CONFIG" ] && [ ! -e "$STATE_DIR/backup/rexray-config.yml" ]; then
+        install_file 0600 "$CONFIG" "$STATE_DIR/backup/rexray-config.yml"
+    fi
+    (
+        umask 077
+        configuration >"$WORK/config.yml"
+    )
+    password=
+    install_file 0600 "$WORK/config.yml" "$CONFIG"
+    receipt rexray kept \
+        ",\"config\":\"$CONFIG_DIGEST\",\"sha256\":\"$(digest "$CONFIG")\",\"version\":\"$PACKAGE_VERSION\""
+}
+
+# REX-Ray asks the driver for its GUID when it starts, so scini has to be first at boot.
+boot_order_systemd() {
+    drop_in=/etc/systemd/system/rexray.service.d/50-scaleio-framework.conf
+    printf '[Unit]\nWants=scini.service\nAfter=scini.service\n' >"$WORK/drop-in"
+    if ! cmp -s "$WORK/drop-in" "$drop_in"; then
+        CHANGED=true
+        mkdir -p "${drop_in%/*}"
+        install_file 0644 "$WORK/drop-in" "$drop_in"
+        run systemctl daemon-reload
+    fi
+    systemctl is-enabled --quiet rexray.service 2>/dev/null || run systemctl enable rexray.service >&2
+}
+
+boot_order_script() {
+    init_script=/etc/init.d/rexray
+    [ -e "$init_script" ] || return 0
+    grep -q '^# Required-Start:.*scini' "$init_script" && return 0
+    CHANGED=true
+    sed 's/^\(# Required-Start:.*\)$/\1 scini/' "$init_script" >"$WORK/init-script"
+    install_file 0755 "$WORK/init-script" "$init_script"
+    run update-rc.d -f rexray remove >&2
+    run update-rc.d rexray defaults 98 02 >&2
+}
+
+ensure_package rexray
+if ! service_known rexray; then
+    CHANGED=true
+    run /usr/bin/rexray install >&2 || finish 1 service "rexray could not register its service"
+fi
+case $INIT in
+    systemd) boot_order_systemd ;;
+    *) boot_order_script ;;
+esac
+if ! config_is_ours; then
+    write_config
+    service_do restart rexray || :
+fi
+start_service rexray 60
+wait_for 30 test -S /run/docker/plugins/rexray.sock || finish 1 socket \
+    "rexray runs, but offers no socket in /run/docker/plugins: see its log; the Gateway may be out of its reach"
+finish 0 holds

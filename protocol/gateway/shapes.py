@@ -1,0 +1,169 @@
+"""Gateway objects as they stand in its JSON: only the fields that are used, all but ids optional.
+
+Releases differ in what they send; unset fields are null or absent, states are open enums.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+Text = str | None
+Texts = list[Text] | None
+Count = int | None
+
+
+class Shape(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    pass
+
+
+class MdmShape(Shape, frozen=True):
+    """A member of the MDM cluster."""
+
+    ips: Texts = None
+    management_ips: Texts = msgspec.field(default=None, name="managementIPs")
+    role: Text = None
+    status: Text = None
+
+
+class MdmClusterShape(Shape, frozen=True):
+    cluster_state: Text = None
+    cluster_mode: Text = None
+    good_nodes_num: Count = None
+    master: MdmShape | None = None
+    slaves: list[MdmShape] | None = None
+    tie_breakers: list[MdmShape] | None = None
+    standby_mdms: list[MdmShape] | None = msgspec.field(default=None, name="standbyMDMs")
+    virtual_ips: Texts = None
+
+
+class SystemShape(Shape, frozen=True):
+    """`mdm_cluster` from 2.0 on; before that the flat fields."""
+
+    id: str
+    name: Text = None
+    mdm_cluster: MdmClusterShape | None = None
+    mdm_mode: Text = None
+    mdm_cluster_state: Text = None
+    primary_mdm_actor_ip_list: Texts = None
+    secondary_mdm_actor_ip_list: Texts = None
+    tiebreaker_mdm_ip_list: Texts = None
+    restricted_sdc_mode: Text = None
+    restricted_sdc_mode_enabled: bool | None = None
+
+
+class DomainShape(Shape, frozen=True):
+    id: str
+    name: Text = None
+    protection_domain_state: Text = None
+
+
+class FaultSetShape(Shape, frozen=True):
+    id: str
+    name: Text = None
+    protection_domain_id: Text = None
+
+
+class PoolShape(Shape, frozen=True):
+    id: str
+    name: Text = None
+    protection_domain_id: Text = None
+
+
+class SdsIpShape(Shape, frozen=True):
+    ip: Text = None
+
+
+class SdsShape(Shape, frozen=True):
+    id: str
+    name: Text = None
+    protection_domain_id: Text = None
+    fault_set_id: Text = None
+    ip_list: list[SdsIpShape] | None = None
+    sds_state: Text = None
+    membership_state: Text = None
+    mdm_connection_state: Text = None
+    maintenance_state: Text = None
+
+
+class DeviceShape(Shape, frozen=True):
+    id: str
+    name: Text = None
+    sds_id: Text = None
+    storage_pool_id: Text = None
+    device_current_path_name: Text = None
+    device_original_path_name: Text = None
+    device_state: Text = None
+    error_state: Text = None
+
+
+class SdcShape(Shape, frozen=True):
+    id: str
+    sdc_guid: Text = None
+    sdc_ip: Text = None
+    sdc_ips: Texts = None
+    sdc_approved: bool | None = None
+    mdm_connection_state: Text = None
+
+
+class VolumeShape(Shape, frozen=True):
+    id: str
+    name: Text = None
+    size_in_kb: Count = None
+    storage_pool_id: Text = None
+
+
+class AffectedShape(Shape, frozen=True):
+    type: Text = None
+    id: Text = None
+    object_id: Text = None
+
+
+class AlertShape(Shape, frozen=True):
+    id: str
+    alert_type: Text = None
+    severity: Text = None
+    affected_object: AffectedShape | None = None
+    start_time: Text = None
+
+
+class TreeShape(Shape, frozen=True):
+    """The whole of `GET /api/instances`. A type the release does not have is null or absent."""
+
+    system: SystemShape = msgspec.field(name="System")
+    protection_domain_list: list[DomainShape] | None = None
+    storage_pool_list: list[PoolShape] | None = None
+    sds_list: list[SdsShape] | None = None
+    device_list: list[DeviceShape] | None = None
+    sdc_list: list[SdcShape] | None = None
+
+
+class PoolStatisticsShape(Shape, frozen=True):
+    capacity_limit_in_kb: Count = None
+    capacity_in_use_in_kb: Count = None
+    spare_capacity_in_kb: Count = None
+    capacity_available_for_volume_allocation_in_kb: Count = None
+    degraded_healthy_capacity_in_kb: Count = None
+    degraded_failed_capacity_in_kb: Count = None
+    failed_capacity_in_kb: Count = None
+    moving_capacity_in_kb: Count = None
+    pending_fwd_rebuild_capacity_in_kb: Count = None
+    pending_bck_rebuild_capacity_in_kb: Count = None
+    pending_norm_rebuild_capacity_in_kb: Count = None
+    pending_rebalance_capacity_in_kb: Count = None
+
+
+class CreatedShape(Shape, frozen=True):
+    id: str
+
+
+class RefusalShape(Shape, frozen=True):
+    message: Text = None
+    error_code: Count = None
+
+
+class BearerShape(msgspec.Struct, frozen=True, kw_only=True):
+    """The reply of `/rest/auth/login` (the one place with snake_case)."""
+
+    access_token: Text = None
+    refresh_token: Text = None
+    expires_in: float | None = None

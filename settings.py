@@ -1,0 +1,449 @@
+"""Every flag, variable and default: one table, from which also the help and the docs are made.
+
+Stronger wins: flag, `SCALEIO_<FLAG>` variable, the original's variable, default.
+"""
+
+# ruff: noqa: RUF009 - the defaults are the table; the rows are frozen values
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from flags import kinds
+from flags.address import address_towards, in_url
+from flags.flag import (
+    Flag,
+    Given,
+    HelpRequestedError,
+    SettingsError,
+    given_values,
+    help_of,
+    markdown_of,
+    quoted,
+    row,
+    unbuilt_row,
+)
+from flags.kinds import choice, whole
+from flags.secret import (
+    REEXECUTED,
+    Redactor,
+    Secret,
+    UnreadableError,
+    read_secret_file,
+    reexec_without_secrets,
+)
+
+__all__ = [
+    "FLAGS",
+    "HelpRequestedError",
+    "Redactor",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "docs_table",
+    "help_text",
+    "parse",
+    "reexec_without_secrets",
+]
+
+NO_SECRET: Final = Secret("")
+TOKEN_CHARACTERS_MIN: Final = 16  # a bearer token that can be guessed opens every change
+
+AWS: Final = "growing pools by EBS volumes"
+MDM: Final = "building MDM nodes; the -scaleio.preconfig flags name those of a running cluster"
+PACKAGES: Final = "package addresses; they and their checksums come from -catalog"
+HELPERS: Final = "editing the store by flags"
+REXRAY_USER: Final = "a Gateway user for REX-Ray alone"
+PRINCIPAL: Final = "authenticating to the master"
+ISOLATOR: Final = "isolator modules; Mesos' own docker/volume isolator is used"
+EXECUTOR: Final = "custom executors; steps run as command tasks"
+NO_STORE: Final = (
+    "no longer a store: take auto, zk or sqlite; nothing has to be carried over, since every "
+    "agent is surveyed again"
+)
+STORES: Final = choice(
+    "auto", "zk", "sqlite", unbuilt=dict.fromkeys(("etcd", "consul", "boltdb"), NO_STORE)
+)
+LEVELS: Final = choice(
+    "debug",
+    "info",
+    "warning",
+    "error",
+    "critical",
+    same={"warn": "warning", "fatal": "critical", "panic": "critical"},
+)
+
+
+def _switch(name: str, meaning: str, *, was: str = "", unbuilt: str = "") -> bool:
+    off = False
+    generic = name == "debug"
+    return row(name, off, kinds.SWITCH, meaning, was=was, generic=generic, unbuilt=unbuilt)
+
+
+def _package(name: str, was: str) -> str:
+    return unbuilt_row(name, "", kinds.TEXT, was, PACKAGES)
+
+
+def _component(name: str) -> str:
+    words = choice("manage", "adopt", "ignore")
+    return row(name, "manage", words, "Install it, use what is there, or leave it alone.")
+
+
+# One flag is one row, wherever it fits.
+# fmt: off
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The table. An attribute is its flag's name with `_` for `.` and `-`."""
+
+    loglevel: str = row(
+        "loglevel", "info", LEVELS, "Least severe log lines that are written.", was="LOG_LEVEL")
+    log_format: str = row(
+        "log.format", "json", choice("json", "text"), "One JSON object a line, or for people.")
+    debug: bool = _switch("debug", "No host is rebooted: what needs it waits.", was="DEBUG")
+    mode: str = row(
+        "mode", "run", choice("run", "observe", unbuilt={"ask": "not built: take run or observe"}),
+        "Do the work, or survey everything and change nothing.")
+    compat_env: bool = _switch(
+        "compat.env", "Read also the original's variables USER, HOSTNAME, DEBUG and ROLE.")
+    experimental: bool = _switch("experimental", "", was="EXPERIMENTAL", unbuilt=MDM)
+
+    uri: tuple[str, ...] = row(
+        "uri", ("http://127.0.0.1:5050",), kinds.MASTERS,
+        "Mesos masters; any of them leads to the leader.", was="MESOS_MASTER_HTTP",
+        shown="127.0.0.1:5050")
+    user: str = row(
+        "user", "", kinds.USER, "User that runs the steps; must be able to install packages.",
+        was="USER", shown="the user that runs the scheduler", generic=True)
+    hostname: str = row(
+        "hostname", "", kinds.HOST, "Host name announced to Mesos.", was="HOSTNAME",
+        shown="this host's name", generic=True)
+    role: str = row(
+        "role", "scaleio", kinds.ROLE, "Names the place in the store; not sent to Mesos.",
+        was="ROLE", generic=True)
+    mesos_principal: str = unbuilt_row("mesos.principal", "", kinds.TEXT, "", PRINCIPAL)
+    mesos_secret_file: str = unbuilt_row("mesos.secret-file", "", kinds.TEXT, "", PRINCIPAL)
+    mesos_failover_timeout: float = row(
+        "mesos.failover-timeout", 1209600.0, kinds.SECONDS,
+        "How long Mesos keeps our tasks while no scheduler is there (14 days).")
+    mesos_before_reboot: str = row(
+        "mesos.before-reboot", "none",
+        choice("none", unbuilt={"deactivate": "not built: take none"}),
+        "What Mesos is told before a host is rebooted.")
+    mesos_poll_agents: float = row(
+        "mesos.poll-agents", 60.0, kinds.SECONDS, "Pause between looks at the master's agents.")
+
+    rest_address: str = row(
+        "rest.address", "", kinds.HOST,
+        "Address that the web server binds, and by which agents reach it.", was="REST_ADDRESS",
+        shown="binds all, announces the one that faces the master")
+    rest_port: int = row(
+        "rest.port", 35000, kinds.FREE_PORT, "Port of the web server; 0 takes a free one.",
+        was="REST_PORT")
+    rest_token_file: Path | None = row(
+        "rest.token-file", None, kinds.FILE,
+        "File with the bearer token for changes by REST; without it they are refused.")
+
+    executor_cpu_mdm: float = unbuilt_row(
+        "executor.cpu.mdm", 1.5, kinds.CPUS, "EXECUTOR_MDM_CPU", MDM)
+    executor_cpu_non: float = row(
+        "executor.cpu.non", 0.5, kinds.CPUS, "Cpus of a step and of the keeper.",
+        was="EXECUTOR_NON_CPU")
+    executor_cpu_factor: float = unbuilt_row(
+        "executor.cpu.factor", 1.0, kinds.FACTOR, "EXECUTOR_CPU_FACTOR", MDM)
+    executor_mem_mdm: float = unbuilt_row(
+        "executor.mem.mdm", 3072.0, kinds.MEGABYTES, "EXECUTOR_MDM_MEM", MDM)
+    executor_mem_non: float = row(
+        "executor.mem.non", 512.0, kinds.MEGABYTES, "Memory of a step and of the keeper, in MB.",
+        was="EXECUTOR_NON_MEM")
+    executor_mem_factor: float = unbuilt_row(
+        "executor.mem.factor", 1.0, kinds.FACTOR, "EXECUTOR_MEMORY_FACTOR", MDM)
+    executor_altpath: str = unbuilt_row(
+        "executor.altpath", "", kinds.TEXT, "ALT_EXECUTOR_PATH", EXECUTOR)
+
+    store_type: str = row(
+        "store.type", "auto", STORES,
+        "Where the state is kept; auto takes ZooKeeper where one is found.", was="STORE_TYPE")
+    store_uri: str = row(
+        "store.uri", "", kinds.TEXT,
+        "host:port[,host:port...] of ZooKeeper, or the path of the SQLite file.", was="STORE_URI",
+        shown="what /etc/mesos/zk names")
+    store_delete: bool = _switch("store.delete", "", was="DELETE_STORE", unbuilt=HELPERS)
+    store_dump: bool = _switch("store.dump", "", was="DUMP_STORE", unbuilt=HELPERS)
+    store_add_key: str = unbuilt_row("store.add.key", "", kinds.TEXT, "STORE_ADD_KEY", HELPERS)
+    store_add_value: str = unbuilt_row("store.add.value", "", kinds.TEXT, "STORE_ADD_VAL", HELPERS)
+    store_del_key: str = unbuilt_row("store.del.key", "", kinds.TEXT, "STORE_DEL_KEY", HELPERS)
+
+    scaleio_clustername: str = row(
+        "scaleio.clustername", "scaleio", kinds.NAME, "Name of the ScaleIO system.",
+        was="CLUSTER_NAME")
+    scaleio_clusterid: str = row(
+        "scaleio.clusterid", "", kinds.SYSTEM_ID, "Its id; wins over the name.", was="CLUSTER_ID")
+    scaleio_lbgateway: str = row(
+        "scaleio.lbgateway", "", kinds.GATEWAY,
+        "Load-balanced Gateway; used where no MDM is pre-configured.", was="LB_GATEWAY")
+    scaleio_protectiondomain: str = row(
+        "scaleio.protectiondomain", "default", kinds.NAME,
+        "Protection domain of agents without attributes.", was="PROTECTION_DOMAIN")
+    scaleio_storagepool: str = row(
+        "scaleio.storagepool", "default", kinds.NAME, "Storage pool of agents without attributes.",
+        was="STORAGE_POOL")
+    scaleio_user: str = row("scaleio.user", "admin", kinds.USER, "Gateway user.")
+    scaleio_password: Secret = row(
+        "scaleio.password", NO_SECRET, kinds.SECRET,
+        "Password of the Gateway user; better given in a file or a variable.", was="ADMIN_PASSWORD",
+        shown="none: required")
+    scaleio_password_file: str = row(
+        "scaleio.password-file", "", kinds.TEXT, "File with the password of the Gateway user.")
+    scaleio_ca_file: Path | None = row(
+        "scaleio.ca-file", None, kinds.FILE,
+        "Certificates (PEM) that may sign the Gateway's; without it the first one is pinned.")
+    scaleio_apiversion: str = row(
+        "scaleio.apiversion", "2.0", kinds.API_VERSION, "REST version to begin with.",
+        was="API_VERSION")
+    scaleio_preconfig_primary: str = row(
+        "scaleio.preconfig.primary", "", kinds.HOST, "Primary MDM; required.",
+        was="PRIMARY_MDM_ADDRESS")
+    scaleio_preconfig_secondary: str = row(
+        "scaleio.preconfig.secondary", "", kinds.HOST, "Secondary MDM; required.",
+        was="SECONDARY_MDM_ADDRESS")
+    scaleio_preconfig_tiebreaker: str = row(
+        "scaleio.preconfig.tiebreaker", "", kinds.HOST, "Tie-breaker MDM; required.",
+        was="TIEBREAKER_MDM_ADDRESS")
+    scaleio_preconfig_gateway: str = row(
+        "scaleio.preconfig.gateway", "", kinds.GATEWAY, "Gateway of the cluster.",
+        was="GATEWAY_ADDRESS", shown="the primary MDM")
+    gateway_poll: float = row(
+        "gateway.poll", 10.0, kinds.SECONDS, "Pause between looks at the Gateway.")
+
+    scaleio_ubuntu14_mdm: str = _package("scaleio.ubuntu14.mdm", "DEB_MDM")
+    scaleio_ubuntu14_sds: str = _package("scaleio.ubuntu14.sds", "DEB_SDS")
+    scaleio_ubuntu14_sdc: str = _package("scaleio.ubuntu14.sdc", "DEB_SDC")
+    scaleio_ubuntu14_lia: str = _package("scaleio.ubuntu14.lia", "DEB_LIA")
+    scaleio_ubuntu14_gw: str = _package("scaleio.ubuntu14.gw", "DEB_GW")
+    scaleio_rhel7_mdm: str = _package("scaleio.rhel7.mdm", "RPM_MDM")
+    scaleio_rhel7_sds: str = _package("scaleio.rhel7.sds", "RPM_SDS")
+    scaleio_rhel7_sdc: str = _package("scaleio.rhel7.sdc", "RPM_SDC")
+    scaleio_rhel7_lia: str = _package("scaleio.rhel7.lia", "RPM_LIA")
+    scaleio_rhel7_gw: str = _package("scaleio.rhel7.gw", "RPM_GW")
+    scaleio_centos7_mdm: str = _package("scaleio.centos7.mdm", "RPM_MDM")
+    scaleio_centos7_sds: str = _package("scaleio.centos7.sds", "RPM_SDS")
+    scaleio_centos7_sdc: str = _package("scaleio.centos7.sdc", "RPM_SDC")
+    scaleio_centos7_lia: str = _package("scaleio.centos7.lia", "RPM_LIA")
+    scaleio_centos7_gw: str = _package("scaleio.centos7.gw", "RPM_GW")
+
+    catalog: Path | None = row(
+        "catalog", None, kinds.FILE,
+        "Packages with addresses and checksums; without it only what is installed is used.")
+    components_sds: str = _component("components.sds")
+    components_sdc: str = _component("components.sdc")
+    components_rexray: str = _component("components.rexray")
+    components_dvdcli: str = _component("components.dvdcli")
+    steps_dir: Path | None = row(
+        "steps.dir", None, kinds.DIRECTORY, "Where the step scripts are.", shown="in the release")
+    probe: str = row(
+        "probe", "on", choice("on", "off"),
+        "Make, map, see and delete one small volume on each new agent.")
+    kernel: str = row(
+        "kernel", "require", choice("require", "install"),
+        "Where the SDC does not support the running kernel: refuse, or install one that it does.")
+    rexray_branch: str = unbuilt_row(
+        "rexray.branch", "stable", kinds.TEXT, "REXRAY_BRANCH", PACKAGES)
+    rexray_version: str = row(
+        "rexray.version", "", kinds.TEXT, "", was="REXRAY_VERSION", shown="the catalog's",
+        unbuilt=PACKAGES)
+    rexray_username: str = unbuilt_row("rexray.username", "", kinds.TEXT, "", REXRAY_USER)
+    rexray_password_file: str = unbuilt_row("rexray.password-file", "", kinds.TEXT, "", REXRAY_USER)
+    isolator_binary: str = unbuilt_row(
+        "isolator.binary", "", kinds.TEXT, "ISOLATOR_BINARY", ISOLATOR)
+
+    devices: str = row(
+        "devices", "auto", choice("auto", "declared"),
+        "Take every disk that is provably empty, or only what attributes name.")
+    devices_claim_delay: float = row(
+        "devices.claim-delay", 60.0, kinds.SECONDS, "Pause between two surveys that must agree.")
+    devices_min_size_gb: int = row(
+        "devices.min-size-gb", 100, whole(1, 1000000, "GB"), "Smaller disks are not taken.")
+    devices_overwrite: tuple[str, ...] = row(
+        "devices.overwrite", (), kinds.LIST,
+        "Named disks (/dev/disk/by-id/...) that may be taken although they bear a signature.")
+
+    rollout_parallel: int = row(
+        "rollout.parallel", 10, whole(1, 10000), "Agents that are worked on at a time.")
+    rollout_reboots: int = row(
+        "rollout.reboots", 1, whole(0, 100), "Hosts that may reboot at a time; 0: none.")
+    retry_attempts: int = row(
+        "retry.attempts", 5, whole(1, 1000), "Tries of a step before its agent has failed.")
+    health_capacity_high: int = row(
+        "health.capacity-high", 80, kinds.PERCENT, "Used percent of a pool that warn.")
+    health_capacity_critical: int = row(
+        "health.capacity-critical", 90, kinds.PERCENT, "Used percent of a pool that alarm.")
+
+    aws_accesskey: Secret = unbuilt_row(
+        "aws.accesskey", NO_SECRET, kinds.SECRET, "AWS_ACCESS_KEY", AWS)
+    aws_secretkey: Secret = unbuilt_row(
+        "aws.secretkey", NO_SECRET, kinds.SECRET, "AWS_SECRET_KEY", AWS)
+    aws_threshold: int = unbuilt_row("aws.threshold", 90, kinds.PERCENT, "AWS_USED_THRESHOLD", AWS)
+    aws_checkfull: int = unbuilt_row("aws.checkfull", 60, whole(1, 100000), "AWS_CHECKFULL", AWS)
+    aws_growthsize: int = unbuilt_row(
+        "aws.growthsize", 1024, whole(1, 16384), "AWS_GROWTH_SIZE", AWS)
+
+    # Found out while parsing; no flags.
+    rest_token: Secret = NO_SECRET
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def master_urls(self) -> tuple[str, ...]:
+        """scheme://host:port of each."""
+        return self.uri
+
+    @property
+    def preconfigured(self) -> bool:
+        return bool(self.scaleio_preconfig_primary)
+
+    @property
+    def gateway_address(self) -> str:
+        """As the operator wrote it: host, host:port or URL; "" where none is known."""
+        if self.preconfigured:
+            return self.scaleio_preconfig_gateway or in_url(self.scaleio_preconfig_primary)
+        return self.scaleio_preconfig_gateway or self.scaleio_lbgateway
+
+    @property
+    def reboots_at_a_time(self) -> int:
+        return 0 if self.debug else self.rollout_reboots
+
+    @property
+    def rest_bind(self) -> str:
+        return self.rest_address or ("::" if ":" in self.rest_advertised else "0.0.0.0")
+
+    @cached_property
+    def rest_advertised(self) -> str:
+        """The host part of our URL, never empty. Looks up the master's name: not for the loop."""
+        address = self.rest_address
+        if not address or address in {"0.0.0.0", "::"}:
+            address = address_towards(*self.master_urls, self.gateway_address)
+        return in_url(address)
+
+
+# fmt: on
+
+
+FLAGS: Final[tuple[Flag, ...]] = tuple(
+    field.metadata["flag"] for field in attrs.fields(Settings) if "flag" in field.metadata
+)
+_BY_NAME: Final = {flag.name: flag for flag in FLAGS}
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings, or SettingsError; HelpRequestedError where `-help` is among the arguments."""
+    given = given_values(argv, environ, _BY_NAME, compat="compat.env")
+    values = {one.flag.attribute: one.value() for one in given.values()}
+    found: dict[str, object] = {
+        "user": _current_user(),
+        "hostname": socket.gethostname(),
+        **{attribute: value for attribute, value in values.items() if value != ""},
+        "scaleio_password": _password(given),
+        "rest_token": _token(given.get("rest.token-file")),
+        "warnings": _warnings(given, environ),
+    }
+    make: Callable[..., Settings] = Settings  # each kind vouches for its attribute's type
+    settings = make(**found)
+    _check(settings)
+    return settings
+
+
+def help_text(width: int = 100) -> str:
+    """What `-help` prints."""
+    return help_of(FLAGS, width)
+
+
+def docs_table() -> str:
+    """The table of `docs/flags.md`."""
+    return markdown_of(FLAGS)
+
+
+def _password(given: Mapping[str, Given]) -> Secret:
+    direct, file = given.get("scaleio.password"), given.get("scaleio.password-file")
+    if direct and file and direct.rank == file.rank:
+        raise SettingsError(f"{direct.source} and {file.source}: give one of them")
+    if file and not (direct and direct.rank < file.rank):
+        direct = attrs.evolve(file, flag=_BY_NAME["scaleio.password"], text=_content(file))
+    password = direct.value() if direct else NO_SECRET
+    if not isinstance(password, Secret) or not password:
+        raise SettingsError(
+            "-scaleio.password-file: required: a file with the Gateway's password "
+            "(or the variable SCALEIO_SCALEIO_PASSWORD with the password)"
+        )
+    return password
+
+
+def _token(file: Given | None) -> Secret:
+    if not file or not file.text:
+        return NO_SECRET
+    token = _content(file)
+    if len(token) < TOKEN_CHARACTERS_MIN:
+        raise SettingsError(
+            f"{file.source}: {quoted(file.text)}: holds a token of less than "
+            f"{TOKEN_CHARACTERS_MIN} characters"
+        )
+    return Secret(token)
+
+
+def _content(file: Given) -> str:
+    try:
+        return read_secret_file(file.text)
+    except UnreadableError as fault:
+        raise SettingsError(f"{file.source}: {quoted(file.text)}: {fault}") from None
+
+
+def _check(settings: Settings) -> None:
+    """What the flags must agree on."""
+    mdms = {
+        "primary": settings.scaleio_preconfig_primary,
+        "secondary": settings.scaleio_preconfig_secondary,
+        "tiebreaker": settings.scaleio_preconfig_tiebreaker,
+    }
+    missing = [f"-scaleio.preconfig.{name}" for name, host in mdms.items() if not host]
+    if missing:
+        raise SettingsError(
+            f"{', '.join(missing)}: required: the MDMs of a running ScaleIO cluster "
+            "(building a whole cluster is not built)"
+        )
+    if len(set(mdms.values())) < len(mdms):
+        raise SettingsError("-scaleio.preconfig.*: primary, secondary, tiebreaker must differ")
+    if settings.health_capacity_high >= settings.health_capacity_critical:
+        raise SettingsError(
+            f"-health.capacity-high: {settings.health_capacity_high} is not less than "
+            f"-health.capacity-critical ({settings.health_capacity_critical})"
+        )
+
+
+def _warnings(given: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[str, ...]:
+    found: list[str] = []
+    password = given.get("scaleio.password")
+    if (password and password.rank == 0) or environ.get(REEXECUTED):
+        found.append(
+            "-scaleio.password: a password on the command line stands in Marathon, in shell "
+            "histories and for a moment in ps; use -scaleio.password-file"
+        )
+    known = {flag.own_variable for flag in FLAGS} | {REEXECUTED}
+    found += [
+        f"variable {quoted(name)[1:-1]}: there is no such flag; it is ignored"
+        for name in sorted(environ)
+        if name.startswith("SCALEIO_") and name not in known
+    ]
+    return tuple(found)
+
+
+def _current_user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user need not have a name
+        return "root"

@@ -1,0 +1,95 @@
+"""Reading request bodies as Gateways do: numbers and booleans come as strings or natively."""
+
+from __future__ import annotations
+
+import msgspec
+
+Body = dict[str, object]
+
+
+class MdmRefusalError(Exception):
+    """The MDM says no: HTTP 500 with its error code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+class MalformedError(Exception):
+    """HTTP 400 with error code 0; the text names the parameter."""
+
+
+class NoSuchRouteError(Exception):
+    """HTTP 404."""
+
+
+def parsed(raw: bytes) -> Body:
+    """A JSON object; blanks around keys are dropped (one client sends such a key)."""
+    if not raw.strip():
+        return {}
+    try:
+        found = msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("Failed to parse the request body") from error
+    if not isinstance(found, dict):
+        raise MalformedError("Failed to parse the request body")
+    return {str(key).strip(): value for key, value in found.items()}
+
+
+def text(body: Body, key: str) -> str:
+    """A parameter that must be there."""
+    value = body.get(key)
+    if not isinstance(value, str | int | float) or value == "":
+        raise MalformedError(f"Request message is not valid: {key} is required")
+    return str(value)
+
+
+def optional(body: Body, key: str) -> str | None:
+    value = body.get(key)
+    return None if value is None or value == "" else str(value)
+
+
+def number(body: Body, key: str) -> int:
+    try:
+        return int(text(body, key))
+    except ValueError:
+        raise MalformedError(f"Request message is not valid: {key} is not a number") from None
+
+
+def flag(body: Body, key: str, *, default: bool = False) -> bool:
+    """`true`, `"TRUE"`, `"True"`, and their opposites."""
+    value = body.get(key)
+    if value is None or value == "":
+        return default
+    match str(value).lower():
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            raise MalformedError(f"Request message is not valid: {key} is not a boolean")
+
+
+def sds_ips(body: Body) -> list[tuple[str, str]]:
+    """Both spellings of `sdsIpList`: with and without the `SdsIp` wrapper."""
+    found: list[tuple[str, str]] = []
+    items = body.get("sdsIpList")
+    for item in items if isinstance(items, list) else ():
+        inner = item.get("SdsIp", item) if isinstance(item, dict) else {}
+        if not isinstance(inner, dict) or not inner.get("ip"):
+            raise MalformedError("Request message is not valid: sdsIpList items need an ip")
+        found.append((str(inner["ip"]), str(inner.get("role") or "all")))
+    if not found:
+        raise MalformedError("Request message is not valid: sdsIpList is required")
+    roles = {role for _, role in found}
+    if not roles <= {"all", "sdsOnly", "sdcOnly"} or (len(found) == 1 and roles != {"all"}):
+        raise MalformedError("Request message is not valid: sdsIpList roles")
+    return found
+
+
+def forced(body: Body) -> bool:
+    """True if any force field was sent at all, whatever its value, also for a listed device."""
+    listed = body.get("deviceInfoList")
+    inner = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    return any(key.startswith("force") for item in (body, *inner) for key in item)

@@ -1,0 +1,388 @@
+"""One simulated host: packages, services, files, disks, kernel, lock; steps change it or fail.
+
+The models of the steps stand in `host_steps`, the survey's text in `host_survey`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Final
+
+import attrs
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from simulation import host_steps
+from simulation.host_disks import SimulatedDisk, system_disk
+from simulation.host_survey import result_line, survey_text
+
+__all__ = [
+    "CENTOS_7",
+    "DEBIAN_12",
+    "UBUNTU_14",
+    "HostDials",
+    "OsImage",
+    "SimulatedDisk",
+    "SimulatedHost",
+    "StepOutcome",
+    "StepRun",
+]  # fmt: skip
+
+KEYS: Final = 3  # making one takes 0.1 s or more; hosts share a few
+LOCKED_STEPS: Final = frozenset(
+    {"prerequisites", "sds", "sdc", "rexray", "isolator", "agent-restart", "claim", "probe",
+     "reboot"}
+)  # fmt: skip
+_DURATIONS_S: Final[Mapping[str, tuple[float, float]]] = {
+    "survey": (1.0, 8.0),
+    "prerequisites": (10.0, 90.0),
+    "sds": (10.0, 60.0),
+    "sdc": (15.0, 90.0),
+    "rexray": (5.0, 40.0),
+    "isolator": (3.0, 20.0),
+    "claim": (1.0, 10.0),
+    "probe": (1.0, 15.0),
+    "agent-restart": (0.2, 1.0),
+    "reboot": (0.2, 1.0),
+}
+
+
+@attrs.frozen(kw_only=True)
+class OsImage:
+    """What a host was installed from. `family`: deb or rpm."""
+
+    os_id: str
+    version: str
+    like: str = ""
+    family: str
+    kernel: str
+    init: str = "systemd"
+
+
+DEBIAN_12: Final = OsImage(os_id="debian", version="12", family="deb", kernel="6.1.0-18-amd64")
+UBUNTU_14: Final = OsImage(
+    os_id="ubuntu", version="14.04", like="debian", family="deb", kernel="4.4.0-38-generic",
+    init="upstart",
+)  # fmt: skip
+CENTOS_7: Final = OsImage(
+    os_id="centos", version="7", like="rhel fedora", family="rpm",
+    kernel="3.10.0-1160.el7.x86_64",
+)  # fmt: skip
+
+
+@attrs.define(kw_only=True)
+class HostDials:
+    """How a host goes wrong. All are off."""
+
+    fail_next: dict[str, int] = attrs.field(factory=dict)  # step -> exit code, once
+    no_init: bool = False  # the agent runs in a container
+    lock_held: bool = False
+    download_fails: bool = False
+    checksum_wrong: bool = False
+    module_missing: bool = False  # there is no scini for this kernel after all
+    service_fails: str = ""  # sds, scini or rexray: does not come up
+    flags_closed: bool = False  # the agent's /flags needs credentials
+    dvdcli_hidden: bool = False  # not on the agent's PATH
+    agent_restart_breaks: bool = False  # does not come back with the new isolation
+    slow: float = 1.0  # factor for every duration
+
+
+@attrs.frozen(kw_only=True)
+class StepOutcome:
+    exit_code: int
+    stdout: str
+    stderr: str = ""
+
+
+@attrs.define(kw_only=True)
+class StepRun:
+    """One step under way. End it once, by `finish` or `abort`."""
+
+    host: SimulatedHost
+    step: str
+    environment: Mapping[str, str]
+    duration_s: float  # inf for the keeper
+    denied: bool  # another step held the lock when this one began
+    _over: bool = attrs.field(default=False, init=False)
+
+    def finish(self) -> StepOutcome:
+        """All of the change at once, and what the task says of it."""
+        self._end()
+        return self.host.apply(self.step, self.environment, denied=self.denied)
+
+    def abort(self) -> None:
+        """The host or the task died under way: nothing, a part, or all of the change is there."""
+        self._end()
+        if not self.denied:
+            self.host.apply_part(self.step, self.environment)
+
+    def _end(self) -> None:
+        if self._over:
+            raise RuntimeError(f"step {self.step} of {self.host.hostname} was ended twice")
+        self._over = True
+        if self.host.locked_by is self:
+            self.host.locked_by = None
+
+
+@attrs.define(kw_only=True)
+class Receipt:
+    step: str
+    state: str
+    boot_id: str
+    more: dict[str, str] = attrs.field(factory=dict)
+
+
+class PartError(Exception):
+    """The budget of changes of an aborted step is spent."""
+
+
+def _no_sdc(_guid: str, _address: str, _mdm_ips: tuple[str, ...]) -> None:
+    """Nobody listens."""
+
+
+def _no_sds(_address: str) -> None:
+    """Nobody listens."""
+
+
+def _no_reboot(_permit_url: str, _delay_s: float) -> None:
+    """Nobody listens."""
+
+
+def _no_restart() -> None:
+    """Nobody listens."""
+
+
+def _no_volume(_path: str) -> bool:
+    return False
+
+
+@attrs.define(kw_only=True, eq=False)
+class SimulatedHost:
+    """The state of one host. The world sets the callbacks and calls the methods."""
+
+    hostname: str
+    address: str
+    rng: random.Random
+    os: OsImage = DEBIAN_12
+    disks: list[SimulatedDisk] = attrs.field(factory=list, converter=list)
+    dials: HostDials = attrs.field(factory=HostDials)
+    isolation: tuple[str, ...] = ("filesystem/posix", "posix/cpu", "posix/mem")
+    launcher: str = "linux"
+
+    on_sdc_up: Callable[[str, str, tuple[str, ...]], None] = _no_sdc
+    on_sds_up: Callable[[str], None] = _no_sds
+    on_reboot_armed: Callable[[str, float], None] = _no_reboot
+    on_agent_restart_armed: Callable[[], None] = _no_restart
+    sees_volume: Callable[[str], bool] = _no_volume
+
+    kernel: str = attrs.field(init=False)
+    next_kernel: str = attrs.field(init=False)  # runs after a boot
+    machine_id: str = attrs.field(init=False)
+    boot_id: str = attrs.field(init=False)
+    up: bool = attrs.field(default=True, init=False)
+    packages: dict[str, str] = attrs.field(factory=dict, init=False)  # database name -> version
+    services: set[str] = attrs.field(factory=set, init=False)  # those that run
+    enabled: set[str] = attrs.field(factory=set, init=False)  # those that a boot starts
+    files: dict[str, str] = attrs.field(factory=dict, init=False)
+    denied: list[str] = attrs.field(factory=list, init=False)  # lines of devices.deny
+    module_loaded: bool = attrs.field(default=False, init=False)
+    module_kernels: tuple[str, ...] = attrs.field(default=(), init=False)
+    mdm_ips: tuple[str, ...] = attrs.field(default=(), init=False)
+    key: rsa.RSAPrivateKey | None = attrs.field(default=None, init=False)
+    password: str = attrs.field(default="", init=False)  # what stands in REX-Ray's file
+    next_isolation: tuple[str, ...] = attrs.field(default=(), init=False)  # () nothing pending
+    receipts: dict[str, Receipt] = attrs.field(factory=dict, init=False)
+    locked_by: StepRun | None = attrs.field(default=None, init=False)
+    armed_reboot: bool = attrs.field(default=False, init=False)
+    _changes_left: int | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.kernel = self.next_kernel = self.os.kernel
+        self.machine_id = f"{self.rng.getrandbits(128):032x}"
+        self.boot_id = self._new_boot_id()
+        if not any(disk.mounted_at == "/" for disk in self.disks):
+            self.disks.insert(0, system_disk())
+
+    # ------------------------------------------------------------ steps
+
+    def begin(self, step: str, environment: Mapping[str, str]) -> StepRun:
+        """A step starts now, and its outcome is due `duration_s` later."""
+        low_s, high_s = _DURATIONS_S.get(step, (1.0, 1.0))
+        duration_s = self.rng.uniform(low_s, high_s) * self.dials.slow
+        takes_lock = step in LOCKED_STEPS
+        run = StepRun(
+            host=self,
+            step=step,
+            environment=dict(environment),
+            duration_s=math.inf if step == "keeper" else duration_s,
+            denied=takes_lock and (self.dials.lock_held or self.locked_by is not None),
+        )
+        if takes_lock and not run.denied:
+            self.locked_by = run
+        return run
+
+    def apply(self, step: str, environment: Mapping[str, str], *, denied: bool) -> StepOutcome:
+        code = self.dials.fail_next.pop(step, None)
+        if self.dials.no_init:
+            return _outcome(step, 78, "no-init", "process 1 is 'containerd-shim', no init system")
+        if denied:
+            return _outcome(step, 75, "locked", "another step holds the lock: it is tried again")
+        if code is not None and code not in {0, 20, 21}:
+            return _outcome(step, code, "dial", f"it was made to fail with {code}")
+        if step == "survey":
+            return StepOutcome(exit_code=0, stdout=survey_text(self))
+        ended = host_steps.run(self, step, environment)
+        outcome = _outcome(step, ended.code, ended.reason, ended.sentence, ended)
+        return outcome if code is None else attrs.evolve(outcome, exit_code=code)
+
+    def apply_part(self, step: str, environment: Mapping[str, str]) -> None:
+        self._changes_left = self.rng.randrange(6)
+        try:
+            host_steps.run(self, step, environment, under_way=True)
+        except PartError:
+            pass
+        finally:
+            self._changes_left = None
+
+    def change(self) -> None:
+        """Called before each single change that a model makes."""
+        if self._changes_left is None:
+            return
+        if self._changes_left == 0:
+            raise PartError
+        self._changes_left -= 1
+
+    def health(self, environment: Mapping[str, str]) -> bool:
+        """What the keeper's health check finds."""
+        wanted = {"rexray"} if environment.get("WATCH_REXRAY", "yes") == "yes" else set()
+        if environment.get("PROVIDES_SDS") == "yes":
+            wanted.add("sds")
+        return self.up and self.module_loaded and wanted <= self.services
+
+    # ------------------------------------------------------------ power
+
+    def power_off(self) -> None:
+        """Everything that runs is gone; what is on disk stays."""
+        self.up = False
+        self.module_loaded = False
+        self.services.clear()
+        self.locked_by = None
+        self.armed_reboot = False
+
+    def boot(self) -> None:
+        self.up = True
+        self.boot_id = self._new_boot_id()
+        self.kernel = self.next_kernel
+        if self.next_isolation:
+            self.isolation, self.next_isolation = self.next_isolation, ()
+        for service in sorted(self.enabled):
+            self.start(service)
+
+    def reboot(self) -> None:
+        self.power_off()
+        self.boot()
+
+    def permit_answered(self, status: int) -> bool:
+        """The armed unit has asked: True when the host goes down now (the world reboots it)."""
+        if not (self.up and self.armed_reboot):
+            return False
+        self.armed_reboot = False
+        self.write_receipt("reboot", "kept" if status == 200 else "rolled-back")
+        return status == 200
+
+    def agent_restarted(self) -> bool:
+        """The agent's service was restarted by the watcher: True when it came back as wanted."""
+        if self.dials.agent_restart_breaks:
+            self.next_isolation = ()
+            self.write_receipt("agent-restart", "rolled-back")
+            return False
+        if self.next_isolation:
+            self.isolation, self.next_isolation = self.next_isolation, ()
+        self.write_receipt("agent-restart", "kept")
+        return True
+
+    # ------------------------------------------------------------ parts of the state
+
+    @property
+    def sdc_guid(self) -> str:
+        """Made when the SDC is installed, kept for ever."""
+        digest = hashlib.sha256(self.hostname.encode()).hexdigest()[:32].upper()
+        return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:]))
+
+    @property
+    def has_sdc(self) -> bool:
+        return host_steps.database_name(self, "sdc") in self.packages
+
+    def start(self, service: str) -> bool:
+        """Start a service; the SDC's loads its module where there is one for this kernel."""
+        if self.dials.service_fails == service:
+            return False
+        already = service in self.services and (service != "scini" or self.module_loaded)
+        self.services.add(service)
+        if already:
+            return True
+        if service == "sds":
+            self.on_sds_up(self.address)
+        if service == "scini":
+            self.module_loaded = self.kernel_fits() and not self.dials.module_missing
+            self.announce_sdc()
+        return True
+
+    def announce_sdc(self) -> None:
+        if self.module_loaded and self.mdm_ips:
+            self.on_sdc_up(self.sdc_guid, self.address, self.mdm_ips)
+
+    def kernel_fits(self) -> bool:
+        kernels = self.module_kernels
+        return not kernels or any(fnmatchcase(self.kernel, pattern) for pattern in kernels)
+
+    def disk_named(self, path: str) -> SimulatedDisk | None:
+        return next((disk for disk in self.disks if path in (disk.path, *disk.links)), None)
+
+    def give_device(self, path: str) -> bool:
+        """The SDS takes a disk (the Gateway was told to): False when there is none."""
+        disk = self.disk_named(path)
+        if disk is None or disk.in_use or disk.mounted_at:
+            return False
+        disk.in_use, disk.zero = True, False
+        return True
+
+    def write_receipt(self, step: str, state: str, **more: str) -> None:
+        self.receipts[step] = Receipt(step=step, state=state, boot_id=self.boot_id, more=more)
+
+    def make_key(self) -> None:
+        if self.key is None:
+            self.key = _shared_key(self.rng.randrange(KEYS))
+
+    @property
+    def public_key(self) -> str:
+        if self.key is None:
+            return ""
+        public = self.key.public_key()
+        return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    def _new_boot_id(self) -> str:
+        digits = f"{self.rng.getrandbits(128):032x}"
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+@cache
+def _shared_key(_number: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _outcome(
+    step: str, code: int, reason: str, sentence: str, ended: host_steps.Ended | None = None
+) -> StepOutcome:
+    extra: Iterable[tuple[str, str | int]] = ended.extra if ended else ()
+    changed = ended.changed if ended else False
+    return StepOutcome(
+        exit_code=code,
+        stdout=result_line(step, changed=changed, reason=reason, extra=dict(extra)),
+        stderr=f"{step}: {sentence}\n" if sentence else "",
+    )

@@ -1,0 +1,153 @@
+"""The survey's text as the real script prints it: frames of base64 around raw outputs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from simulation.host_disks import SimulatedDisk
+
+if TYPE_CHECKING:
+    from simulation.host import SimulatedHost
+
+_SERVICES = ("sds", "scini", "rexray")
+
+
+def frame(name: str, text: str, status: int = 0) -> str:
+    """One frame of a survey."""
+    encoded = base64.b64encode(text.encode()).decode()
+    lines = "".join(f"{encoded[at : at + 76]}\n" for at in range(0, len(encoded), 76))
+    return f"@begin {name}\n{lines}@end {name} {status}\n"
+
+
+def result_line(
+    step: str, *, changed: bool, reason: str, extra: Mapping[str, str | int] | None = None
+) -> str:
+    members = {"step": step, "changed": changed, "reason": reason, **(extra or {})}
+    return f"@result {json.dumps(members, separators=(',', ':'))}\n"
+
+
+def survey_text(host: SimulatedHost) -> str:
+    """What the survey step prints on this host now."""
+    frames = [*_system(host), *_software(host), *_agent(host), *_storage(host)]
+    for number, disk in enumerate(host.disks):
+        frames += _disk(number, disk)
+    end = result_line("survey", changed=False, reason="surveyed", extra={"frames": len(frames)})
+    return "".join(frames) + end
+
+
+def _system(host: SimulatedHost) -> Iterable[str]:
+    release = f'NAME="Simulated"\nID={host.os.os_id}\nVERSION_ID="{host.os.version}"\n'
+    if host.os.like:
+        release += f'ID_LIKE="{host.os.like}"\n'
+    yield frame("os-release", release)
+    yield frame("uname", f"{host.kernel} x86_64\n")
+    yield frame("boot-id", f"{host.boot_id}\n")
+    yield frame("machine-id", f"{host.machine_id}\n")
+    yield frame("init", "systemd\n" if host.os.init == "systemd" else "init\n")
+    upstart = host.os.init == "upstart"
+    yield frame("init-version", "init (upstart 1.12.1)\n" if upstart else "", 0 if upstart else 127)
+
+
+def _software(host: SimulatedHost) -> Iterable[str]:
+    deb = "".join(f"{name} install ok installed {v}\n" for name, v in host.packages.items())
+    rpm = "".join(f"{name} {version}\n" for name, version in host.packages.items())
+    is_deb = host.os.family == "deb"
+    yield frame("packages-deb", deb if is_deb else "", 1 if is_deb else 127)
+    yield frame("packages-rpm", "" if is_deb else rpm, 127 if is_deb else 1)
+    for tool in ("rexray", "dvdcli"):
+        there = tool in host.packages
+        line = f"{'ab' * 32}  /usr/bin/{tool}\n" if there else ""
+        yield frame(f"binary.{tool}", line, 0 if there else 1)
+        yield frame(f"unpacked.{tool}", "", 1)
+    for service in _SERVICES:
+        yield frame(f"service.{service}", *_service(host, service))
+
+
+def _service(host: SimulatedHost, service: str) -> tuple[str, int]:
+    runs = service in host.services
+    if host.os.init == "systemd":
+        return ("active\n", 0) if runs else ("inactive\n", 3)
+    return (
+        (f"{service} start/running, process 7\n", 0) if runs else (f"{service} stop/waiting\n", 0)
+    )
+
+
+def _agent(host: SimulatedHost) -> Iterable[str]:
+    flags = {"isolation": ",".join(host.isolation), "launcher": host.launcher}
+    closed = host.dials.flags_closed
+    text = "" if closed else json.dumps({"flags": flags}).replace("/", "\\/")  # as Mesos does
+    yield frame("agent-flags", text, 22 if closed else 0)
+    yield frame("public-key", host.public_key, 0 if host.key else 1)
+    yield frame("openssl", "OpenSSL 3.0.15 3 Sep 2024\n")
+    entries = [
+        {"step": r.step, "state": r.state, "boot_id": r.boot_id, **r.more}
+        for r in host.receipts.values()
+    ]
+    receipt = json.dumps({"version": 1, "entries": entries}) if entries else ""
+    yield frame("receipt", receipt, 0 if entries else 1)
+    config = host.files.get("/etc/rexray/config.yml")
+    line = f"{digest(config)}  /etc/rexray/config.yml\n" if config is not None else ""
+    yield frame("rexray-config", line, 0 if config is not None else 1)
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _storage(host: SimulatedHost) -> Iterable[str]:
+    there = host.has_sdc
+    up = there and host.module_loaded
+    yield frame("guid", f"{host.sdc_guid}\n" if up else "", 0 if up else 127 if not there else 1)
+    addresses = " ".join(f"[{n}]-{address}" for n, address in enumerate(host.mdm_ips))
+    mdms = f"MDM-ID 1 SDC ID 2 INSTALLATION ID 3 IPs {addresses}\n" if addresses else ""
+    count = 1 if addresses else 0
+    query = f"Retrieved {count} mdm(s)\n{mdms}" if up else ""
+    yield frame("mdms", query, 0 if up else 127 if not there else 1)
+    file = f"ini_guid {host.sdc_guid}\nmdm {','.join(host.mdm_ips)}\n" if there else ""
+    yield frame("drv-cfg-file", file, 0 if there else 1)
+    loaded = host.module_loaded
+    module = "scini 1234567 1 - Live 0x0000000000000000 (OE)\n" if loaded else ""
+    yield frame("module", module, 0 if loaded else 1)
+    mounts = "".join(
+        f"2{n} 1 8:{16 * n + 1} / {disk.mounted_at} rw,relatime - ext4 {disk.path}1 rw\n"
+        for n, disk in enumerate(host.disks)
+        if disk.mounted_at
+    )
+    yield frame("mountinfo", mounts)
+    swaps = "".join(f"{disk.path} partition 1 0 -2\n" for disk in host.disks if disk.swap)
+    yield frame("swaps", f"Filename Type Size Used Priority\n{swaps}")
+    denied = "".join(f"{line}\n" for line in host.denied)
+    yield frame("deny", denied, 0 if denied else 1)
+    links = "".join(f"{link} {disk.path}\n" for disk in host.disks for link in disk.links)
+    yield frame("links", links)
+
+
+def _disk(number: int, disk: SimulatedDisk) -> Iterable[str]:
+    names = "".join(f"{disk.name}{n + 1} " for n in range(disk.partitions))
+    values = [
+        f"node={disk.path}",
+        f"sysfs={disk.name}",
+        f"path={disk.sysfs}",
+        f"device=8:{16 * number}",
+        f"size={disk.size_bytes // 512}",
+        f"ro={int(disk.read_only)}",
+        f"removable={int(disk.removable)}",
+        "partition=",
+        "transport=pcie" if disk.transport == "nvme" else "transport=",
+        "dm-uuid=",
+        f"partitions={names}",
+        "slaves=",
+        *(f"partition-device=8:{16 * number + n + 1}" for n in range(disk.partitions)),
+        f"holders={' '.join(disk.holders)}",
+    ]
+    yield frame(f"disk.{number}.sysfs", "".join(f"{value}\n" for value in values))
+    yield frame(f"disk.{number}.udev", f"DEVNAME={disk.path}\n")
+    found = f"DEVNAME={disk.path}\nTYPE={disk.signature or 'dos'}\n"
+    yield frame(f"disk.{number}.blkid", "" if disk.is_blank else found, 2 if disk.is_blank else 0)
+    yield frame(f"disk.{number}.open", "", 0 if disk.is_free else 1)
+    if disk.is_free and disk.is_blank:
+        yield frame(f"disk.{number}.zero", "", 0 if disk.zero else 1)

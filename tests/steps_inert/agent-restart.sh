@@ -1,0 +1,8 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034  # read by finish
+# Inert twin of the step: same name, exit codes and result line.
+STEP=agent-restart
+require ISOLATION_TO
+require MASTER_ENDPOINT
+mark armed
+finish 0 armed

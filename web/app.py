@@ -1,0 +1,78 @@
+"""The web application put together: endpoints, guard, error replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from actors.board import Board
+from settings import Settings
+from web.guard import Guard
+from web.metrics import Metrics
+from web.openapi import document, endpoints
+from web.page import Page
+from web.replies import Redact, json_reply
+from web.site import Commands, Permits, Site
+from web.views import Times
+
+
+def create_app(
+    *,
+    board: Board,
+    settings: Settings,
+    redactor: Redact,
+    permits: Permits,
+    commands: Commands,
+    now: Callable[[], float],
+    wall: Callable[[], float],
+    version: str,
+    stop: trio.Event,
+    time_scale: float = 1.0,
+) -> Starlette:
+    """All endpoints over one board. `time_scale`: run-clock seconds per real second."""
+    times = Times(now=now, wall=wall)
+    metrics = Metrics(board, times)
+    site = Site(
+        board=board,
+        settings=settings,
+        redact=redactor,
+        permits=permits,
+        commands=commands,
+        times=times,
+        version=version,
+        stop=stop,
+        time_scale=time_scale,
+        page=Page(redactor),
+        metrics=metrics,
+    )
+    table = endpoints(site)
+    described = document(table, version)
+
+    async def openapi(request: Request) -> Response:
+        del request
+        return json_reply(described, redactor)
+
+    routes = [Route(one.path, one.answer, methods=[one.method]) for one in table]
+    app = Starlette(
+        routes=[Route("/v1/openapi.json", openapi), *routes],
+        middleware=[
+            Middleware(Guard, hosts=own_names(settings), redact=redactor, count=metrics.request)
+        ],
+        exception_handlers={HTTPException: site.http_error, Exception: site.crashed},
+    )
+    app.router.redirect_slashes = False  # a redirect would repeat the caller's Host header
+    return app
+
+
+def own_names(settings: Settings) -> frozenset[str]:
+    """Host names by which we may be called, besides localhost and any address."""
+    names = (settings.hostname, settings.rest_address, settings.rest_advertised)
+    whole = {name.lower() for name in names if name}
+    return frozenset(whole | {name.partition(".")[0] for name in whole})

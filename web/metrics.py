@@ -1,0 +1,150 @@
+"""Metrics for Prometheus, read off the board when asked. Labels are words of closed lists only."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import attrs
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from actors.board import ActorSnapshot, Board
+from protocol.mesos.session import State
+from web.views import KB, SEVERITIES, Times, phases
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+KINDS: Final = (
+    "master_link",
+    "offer_broker",
+    "roster",
+    "agent",
+    "rollout_gate",
+    "gateway_poller",
+    "health_monitor",
+    "journal",
+    "other",
+)
+STEP_STATES: Final = ("satisfied", "wanted", "running", "failed", "ignored", "blocked", "other")
+
+
+def _gauge(name: str, text: str, label: str, values: dict[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _known(word: str, words: tuple[str, ...]) -> str:
+    return word if word in words else "other"
+
+
+@attrs.frozen(eq=False)
+class BoardCollector(Collector):
+    board: Board
+    times: Times
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._agents()
+        yield from self._links()
+        yield from self._storage()
+        yield from self._actors()
+
+    def _agents(self) -> Iterator[Metric]:
+        board = self.board
+        yield _gauge("scaleio_agents", "Agents by phase", "phase", dict(phases(board)))
+        states = Tally(
+            _known(step.state, STEP_STATES)
+            for agent in board.agents.values()
+            for step in agent.plan
+        )
+        yield _gauge(
+            "scaleio_steps", "Planned steps by state", "state", {s: states[s] for s in STEP_STATES}
+        )
+        severities = Tally(condition.severity for condition in board.conditions)
+        counted = {severity: float(severities[severity]) for severity in SEVERITIES}
+        yield _gauge("scaleio_conditions", "Standing conditions", "severity", counted)
+
+    def _links(self) -> Iterator[Metric]:
+        link, gateway = self.board.link, self.board.gateway
+        states = {state.value: float(state.value == link.state) for state in State}
+        yield _gauge("scaleio_master_link", "1 for the state of the subscription", "state", states)
+        yield GaugeMetricFamily(
+            "scaleio_master_subscriptions", "Subscriptions so far", link.subscriptions
+        )
+        yield GaugeMetricFamily(
+            "scaleio_gateway_up", "1 while polls succeed", float(not gateway.error)
+        )
+        if gateway.storage:
+            age_s = self.times.age(gateway.storage.taken_at)
+            yield GaugeMetricFamily("scaleio_gateway_age_seconds", "Age of the last look", age_s)
+
+    def _storage(self) -> Iterator[Metric]:
+        seen = self.board.gateway.storage
+        if seen is None:
+            return
+        capacity = {
+            "total": sum(pool.capacity_kb for pool in seen.pools),
+            "used": sum(pool.in_use_kb for pool in seen.pools),
+            "spare": sum(pool.spare_kb for pool in seen.pools),
+            "available": sum(pool.available_kb for pool in seen.pools),
+            "degraded": sum(pool.degraded_kb for pool in seen.pools),
+            "failed": sum(pool.failed_kb for pool in seen.pools),
+        }
+        sizes = {kind: float(kb * KB) for kind, kb in capacity.items()}
+        yield _gauge("scaleio_capacity_bytes", "Capacity of all pools", "kind", sizes)
+        good = {
+            "sds": (sum(sds.good for sds in seen.sds), len(seen.sds)),
+            "device": (sum(device.good for device in seen.devices), len(seen.devices)),
+            "sdc": (sum(sdc.connected for sdc in seen.sdcs), len(seen.sdcs)),
+        }
+        family = GaugeMetricFamily(
+            "scaleio_objects", "Storage objects", labels=["kind", "condition"]
+        )
+        for kind, (whole, total) in good.items():
+            family.add_metric([kind, "good"], whole)
+            family.add_metric([kind, "bad"], total - whole)
+        yield family
+        yield GaugeMetricFamily("scaleio_mdm_normal", "MDM cluster is whole", seen.mdm_normal)
+
+    def _actors(self) -> Iterator[Metric]:
+        actors = [look() for look in self.board.actors.values()]
+        kinds: dict[str, list[ActorSnapshot]] = {kind: [] for kind in KINDS}
+        for actor in actors:
+            kinds[_known(actor.kind, KINDS)].append(actor)
+
+        def over(combine: Callable[[list[int]], int], field: str) -> dict[str, float]:
+            return {
+                kind: float(combine([getattr(actor, field) for actor in some] or [0]))
+                for kind, some in kinds.items()
+            }
+
+        yield _gauge("scaleio_mailbox_depth", "Fullest mailbox", "kind", over(max, "mailbox_depth"))
+        yield _gauge("scaleio_mailbox_peak", "Its peak", "kind", over(max, "mailbox_peak"))
+        yield _gauge(
+            "scaleio_actor_restarts", "Restarts after crashes", "kind", over(sum, "restarts")
+        )
+        yield _gauge("scaleio_messages_handled", "Messages handled", "kind", over(sum, "handled"))
+
+
+class Metrics:
+    """One registry per app; the library's global one stays untouched."""
+
+    def __init__(self, board: Board, times: Times) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(BoardCollector(board, times))
+        self._requests = Counter(
+            "scaleio_http_requests",
+            "Requests by endpoint and class of status",
+            ["endpoint", "status"],
+            registry=self._registry,
+        )
+
+    def request(self, endpoint: str, status: int) -> None:
+        """`endpoint` is a function's name, "none" where no route matched."""
+        self._requests.labels(endpoint, f"{status // 100}xx").inc()
+
+    def text(self) -> str:
+        return generate_latest(self._registry).decode()

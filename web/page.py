@@ -1,0 +1,96 @@
+"""The status page: template, style and script are held in memory from the start."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Final
+
+import jinja2
+
+from actors.board import Board
+from domain.agent import Phase
+from settings import Settings
+from web import views
+from web.replies import Redact
+from web.views import Times
+
+AGENTS_SHOWN_MAX: Final = 500  # a browser stays quick; the rest is under /v1/agents
+TAIL_CHARACTERS_MAX: Final = 4000
+_UNITS: Final = ("KB", "MB", "GB", "TB", "PB")
+
+
+def size(kb: int) -> str:
+    amount = float(kb)
+    for unit in _UNITS[:-1]:
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "KB" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} {_UNITS[-1]}"
+
+
+def span(seconds: float) -> str:
+    """Rough, for people: 42 s, 7 min, 3 h, 12 d."""
+    for limit, length, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{int(seconds / length)} {unit}"
+    return f"{int(seconds / 86400)} d"
+
+
+class Page:
+    """Renders with autoescape; each value is redacted before it is escaped."""
+
+    def __init__(self, redact: Redact) -> None:
+        folder = resources.files("web") / "templates"
+        texts = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.is_file()}
+        self.script: Final = texts["page.js"]
+        self.style: Final = texts["page.css"]
+
+        def finalize(value: object) -> object:
+            return redact(value) if isinstance(value, str) else value
+
+        environment = jinja2.Environment(
+            autoescape=True,
+            finalize=finalize,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            loader=jinja2.DictLoader(texts),
+        )
+        environment.filters |= {"size": size, "span": span}
+        self._whole = environment.get_template("page.html")
+        self._live = environment.get_template("live.html")
+
+    def whole(self, board: Board, settings: Settings, times: Times, version: str) -> str:
+        return self._whole.render(context(board, settings, times, version))
+
+    def live(self, board: Board, settings: Settings, times: Times, version: str) -> str:
+        """The part that changes."""
+        return self._live.render(context(board, settings, times, version))
+
+
+def context(board: Board, settings: Settings, times: Times, version: str) -> dict[str, object]:
+    agents = views.agents_in_order(board)
+    seen = board.gateway.storage
+    return {
+        "version": version,
+        "settings": settings,
+        "board": board,
+        "gateway": board.gateway,
+        "link": board.link,
+        "system": seen,
+        "system_age_s": times.age(seen.taken_at) if seen else 0.0,
+        "pools": views.pools(seen) if seen else [],
+        "conditions": views.conditions(board, times),
+        "phases": views.phases(board),
+        "legend": [phase.value for phase in Phase],
+        "agents": [
+            {
+                **views.agent_line(agent, times),
+                "tail": agent.tail[-TAIL_CHARACTERS_MAX:],
+                "plan": agent.plan,
+                "devices": agent.devices,
+            }
+            for agent in agents[:AGENTS_SHOWN_MAX]
+        ],
+        "hidden": max(0, len(agents) - AGENTS_SHOWN_MAX),
+    }

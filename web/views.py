@@ -1,0 +1,221 @@
+"""What the board shows, as plain values for JSON and for the page. Nothing here waits or asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import msgspec
+
+from actors.board import AgentSnapshot, Board, Condition
+from domain.agent import Phase
+from domain.storage import PoolState, StorageSnapshot
+from protocol.mesos.session import State
+from settings import Settings
+
+# Those that need somebody's eye come first on the page.
+ATTENTION = (Phase.FAILED, Phase.LOST, Phase.HELD, Phase.REBOOTING, Phase.REBOOT_WANTED)
+SEVERITIES = ("critical", "warning", "info")
+KB = 1024
+
+
+@attrs.frozen(kw_only=True)
+class Times:
+    """The run's clock, and what a clock on the wall showed at one of its moments."""
+
+    now: Callable[[], float]
+    wall: Callable[[], float]
+
+    def age(self, moment: float) -> float:
+        return round(max(0.0, self.now() - moment), 3)
+
+    def unix(self, moment: float) -> float:
+        return round(self.wall() - (self.now() - moment), 3)
+
+    def both(self, moment: float) -> dict[str, object]:
+        return {"since": self.unix(moment), "for_s": self.age(moment)}
+
+
+def plain(value: object) -> dict[str, Any]:
+    """An attrs value as dictionaries and lists."""
+    built: dict[str, Any] = msgspec.to_builtins(value)
+    return built
+
+
+def agent_line(agent: AgentSnapshot, times: Times) -> dict[str, object]:
+    """What a list shows of an agent."""
+    return {
+        "host": agent.host,
+        "agent_id": agent.agent_id,
+        "address": agent.address,
+        "phase": agent.phase,
+        **times.both(agent.since),
+        "step": agent.step,
+        "task_id": agent.task_id,
+        "reason": agent.reason,
+        "error": agent.error,
+        "reboot_wanted": agent.reboot_wanted,
+        "keeper_healthy": agent.keeper_healthy,
+    }
+
+
+def agent_whole(agent: AgentSnapshot, times: Times) -> dict[str, object]:
+    return {
+        **plain(agent),
+        **agent_line(agent, times),
+        "devices": [{"path": path, "verdict": verdict} for path, verdict in agent.devices],
+    }
+
+
+def agents_in_order(board: Board) -> list[AgentSnapshot]:
+    """Those that need attention first, then by name."""
+    rank = {phase.value: place for place, phase in enumerate(ATTENTION)}
+    return sorted(
+        board.agents.values(), key=lambda agent: (rank.get(agent.phase, len(rank)), agent.host)
+    )
+
+
+def agents(board: Board, times: Times, phase: str) -> dict[str, object]:
+    shown = [a for _, a in sorted(board.agents.items()) if not phase or a.phase == phase]
+    return {"total": len(shown), "agents": [agent_line(agent, times) for agent in shown]}
+
+
+def phases(board: Board) -> dict[str, int]:
+    count = Counter(agent.phase for agent in board.agents.values())
+    return {phase.value: count[phase.value] for phase in Phase}
+
+
+def conditions(board: Board, times: Times) -> list[dict[str, object]]:
+    """The worst first, then the oldest."""
+
+    def order(condition: Condition) -> tuple[int, float, str]:
+        known = condition.severity in SEVERITIES
+        rank = SEVERITIES.index(condition.severity) if known else len(SEVERITIES)
+        return rank, condition.since, condition.name
+
+    return [
+        {
+            "name": condition.name,
+            "severity": condition.severity,
+            "subject": condition.subject,
+            "text": condition.text,
+            **times.both(condition.since),
+        }
+        for condition in sorted(board.conditions, key=order)
+    ]
+
+
+def percent_used(pool: PoolState) -> float:
+    return round(100 * pool.in_use_kb / pool.capacity_kb, 1) if pool.capacity_kb else 0.0
+
+
+def pools(storage: StorageSnapshot) -> list[dict[str, object]]:
+    domains = {domain.id: domain.name for domain in storage.domains}
+    return [
+        {
+            **plain(pool),
+            "domain": domains.get(pool.domain_id, ""),
+            "used_percent": percent_used(pool),
+        }
+        for pool in sorted(storage.pools, key=lambda pool: (pool.domain_id, pool.name))
+    ]
+
+
+def storage(board: Board, times: Times) -> dict[str, object]:
+    """The last good look at the storage cluster, how old it is, and what is wrong since."""
+    gateway = board.gateway
+    seen = gateway.storage
+    head: dict[str, object] = {"error": gateway.error, **times.both(gateway.since)}
+    if seen is None:
+        return {**head, "snapshot": None}
+    return {
+        **head,
+        "snapshot": {
+            **plain(seen),
+            "age_s": times.age(seen.taken_at),
+            "data_is_whole": seen.data_is_whole,
+            "pools": pools(seen),
+        },
+    }
+
+
+def plan(board: Board, settings: Settings) -> dict[str, object]:
+    """What is done and left to do on each agent; in observe mode nothing of it is carried out."""
+    return {
+        "mode": settings.mode,
+        "agents": [
+            {
+                "host": host,
+                "phase": agent.phase,
+                "reason": agent.reason,
+                "reboot_wanted": agent.reboot_wanted,
+                "steps": [plain(step) for step in agent.plan],
+                "devices": [{"path": path, "verdict": verdict} for path, verdict in agent.devices],
+            }
+            for host, agent in sorted(board.agents.items())
+        ],
+    }
+
+
+def troubles(board: Board) -> list[str]:
+    """Why the service is less than whole, in sentences."""
+    found: list[str] = []
+    link, gateway = board.link, board.gateway
+    if link.state != State.SUBSCRIBED.value:
+        found.append(f"master: {link.state}{_because(link.detail)}")
+    if gateway.error:
+        found.append(f"gateway: {gateway.error}")
+    elif gateway.storage is None:
+        found.append("gateway: not asked yet")
+    for name, look in sorted(board.actors.items()):
+        actor = look()
+        if actor.phase in {"backing-off", "quarantined"}:
+            found.append(f"actor {name}: {actor.phase}{_because(actor.last_error)}")
+    found += [f"{c.name}: {c.text}" for c in board.conditions if c.severity == "critical"]
+    return found
+
+
+def _because(detail: str) -> str:
+    return f": {detail}" if detail else ""
+
+
+def not_ready(board: Board) -> list[str]:
+    """What has not happened once yet: a subscription, and a look at the Gateway."""
+    missing: list[str] = []
+    if not board.link.subscriptions:
+        missing.append(f"not subscribed to a master yet{_because(board.link.detail)}")
+    if board.gateway.storage is None:
+        missing.append(f"the Gateway has not been read yet{_because(board.gateway.error)}")
+    return missing
+
+
+def status(
+    board: Board, settings: Settings, times: Times, about: Mapping[str, object]
+) -> dict[str, object]:
+    """The head of the page: who we are, and how the parts stand."""
+    severities = Counter(condition.severity for condition in board.conditions)
+    seen = board.gateway.storage
+    return {
+        **about,
+        "mode": settings.mode,
+        "debug": settings.debug,
+        "role": settings.role,
+        "store": board.store_kind,
+        "revision": board.revision,
+        "agents": len(board.agents),
+        "phases": phases(board),
+        "conditions": {severity: severities[severity] for severity in SEVERITIES},
+        "master": {**plain(board.link), **times.both(board.link.since)},
+        "gateway": {
+            "address": settings.gateway_address,
+            "error": board.gateway.error,
+            **times.both(board.gateway.since),
+            "age_s": times.age(seen.taken_at) if seen else None,
+            "system": seen.system_name if seen else "",
+            "mdm_normal": seen.mdm_normal if seen else None,
+        },
+        "troubles": troubles(board),
+        "warnings": list(settings.warnings),
+    }
