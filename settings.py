@@ -126,7 +126,7 @@ class Settings:
         "hostname", "", kinds.HOST, "Host name announced to Mesos.", was="HOSTNAME",
         shown="this host's name", generic=True)
     role: str = row(
-        "role", "scaleio", kinds.ROLE, "Names the place in the store; not sent to Mesos.",
+        "role", "scaleio", kinds.ROLE, "Role in Mesos, and the place in the store.",
         was="ROLE", generic=True)
     mesos_principal: str = unbuilt_row("mesos.principal", "", kinds.TEXT, "", PRINCIPAL)
     mesos_secret_file: str = unbuilt_row("mesos.secret-file", "", kinds.TEXT, "", PRINCIPAL)

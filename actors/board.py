@@ -32,7 +32,7 @@ class AgentSnapshot:
     agent_id: str
     address: str
     phase: str  # value of domain.agent.Phase
-    since: float  # entered the phase at
+    since: float  # entered the phase at, unix seconds: it is stored
     step: str = ""  # running or next step
     task_id: str = ""  # in flight
     keeper_id: str = ""

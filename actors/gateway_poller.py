@@ -51,8 +51,9 @@ class GatewayPoller:
             match message:
                 case None:
                     await self._poll()
-                case Refresh():
-                    if self._age() > SNAPSHOT_FRESH_S:
+                case Refresh(newer_than=newer_than):
+                    storage = self.board.gateway.storage
+                    if storage is None or storage.taken_at < newer_than:
                         await self._poll()
                     self.gate.offer(SnapshotTaken())
                 case StorageRequest():

@@ -31,7 +31,9 @@ class Vitals:
     last_error: str = ""
     waiting_for: str = ""
     peak: int = 0
-    recent: deque[RecentMessage] = attrs.field(factory=lambda: deque(maxlen=RECENT_KEPT))
+    recent: deque[tuple[float, object]] = attrs.field(
+        factory=lambda: deque(maxlen=RECENT_KEPT)
+    )
 
 
 @attrs.define
@@ -90,9 +92,7 @@ class Mailbox(Generic[T]):
         vitals.handled += 1
         vitals.last_message = type(message).__name__
         vitals.last_message_at = now
-        vitals.recent.append(
-            RecentMessage(at=now, kind=vitals.last_message, text=repr(message)[:TEXT_MAX])
-        )
+        vitals.recent.append((now, message))  # frozen: rendered only when somebody looks
 
     def snapshot(self) -> ActorSnapshot:
         vitals = self.vitals
@@ -110,5 +110,8 @@ class Mailbox(Generic[T]):
             restarts=vitals.restarts,
             last_error=vitals.last_error,
             waiting_for=vitals.waiting_for,
-            recent=tuple(vitals.recent),
+            recent=tuple(
+                RecentMessage(at=at, kind=type(message).__name__, text=repr(message)[:TEXT_MAX])
+                for at, message in vitals.recent
+            ),
         )

@@ -185,7 +185,9 @@ class StorageRequest:
 
 @attrs.frozen(kw_only=True)
 class Refresh:
-    """Take a snapshot now."""
+    """Take a snapshot, if the last one is older than `newer_than` on the run's clock."""
+
+    newer_than: float
 
 
 PollerInbox = StorageRequest | Refresh

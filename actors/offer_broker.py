@@ -32,7 +32,7 @@ from actors.messages import (
     WriterInbox,
 )
 from domain import inbox
-from domain.agent import AT_REST, Phase, parse_task_id
+from domain.agent import parse_task_id
 from domain.inbox import AgentInbox
 from domain.offers import Match, Matching, Need, match
 from protocol.mesos import calls, events
@@ -44,7 +44,8 @@ LAUNCH_PATIENCE_S: Final = 120.0  # no word of a launched task: ask
 RECONCILE_FIRST_S: Final = 8.0
 RECONCILE_CEILING_S: Final = 60.0
 RECONCILE_ALL_S: Final = 900.0
-WANT_PATIENCE_S: Final = 5.0  # a want that old without an offer asks for a REVIVE
+BETWEEN_STEPS: Final = frozenset({"seen", "surveying", "installing", "joining", "activating"})
+WANT_PATIENCE_S: Final = 1.5  # a want that old without an offer asks for a REVIVE
 REVIVE_EVERY_S: Final = 15.0
 TICK_S: Final = 1.0
 SUPPRESS_AFTER_S: Final = 60.0  # of nothing wanted
@@ -195,8 +196,8 @@ class OfferBroker:
         await self._send(accept)
 
     async def _decline(self, found: Matching) -> None:
-        soon = [o.offer_id for o in found.left if self._busy(o)]
-        late = [o.offer_id for o in found.left if not self._busy(o)]
+        soon = [o.offer_id for o in found.left if self._wants_soon(o)]
+        late = [o.offer_id for o in found.left if not self._wants_soon(o)]
         for ids, refuse_s in ((soon, REFUSE_SOON_S), (late, REFUSE_LONG_S)):
             for start in range(0, len(ids), calls.DECLINE_IDS_MAX):
                 part = tuple(ids[start : start + calls.DECLINE_IDS_MAX])
@@ -204,9 +205,12 @@ class OfferBroker:
                 for offer_id in part:
                     self.offers.pop(offer_id, None)
 
-    def _busy(self, offer: events.Offer) -> bool:
+    def _wants_soon(self, offer: events.Offer) -> bool:
+        """True between two steps. What ends later frees resources that no filter holds back."""
         shown = self.board.agents.get(offer.hostname)
-        return shown is None or Phase(shown.phase) not in AT_REST
+        if shown is None:
+            return True
+        return not shown.task_id and not shown.reason and shown.phase in BETWEEN_STEPS
 
     async def _send(self, call: calls.Call) -> None:
         await self.writer.put(Send(call=call, generation=self.generation))

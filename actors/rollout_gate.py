@@ -29,6 +29,7 @@ from domain.inbox import AgentInbox
 from domain.rollout import Rebooting
 
 TICK_S: Final = 5.0
+FRESH_S: Final = 2.0  # a wish to reboot need not be followed by a snapshot of its own
 PERMIT_PATIENCE_S: Final = 8.0  # a fresh snapshot is waited for; the host's curl waits 30 s
 
 log = structlog.get_logger()
@@ -48,7 +49,7 @@ class RolloutGate:
     slot_queue: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
     rebooting: dict[str, Rebooting] = attrs.field(factory=dict)
     reboot_queue: OrderedDict[str, AskReboot] = attrs.field(factory=OrderedDict)
-    permits: list[tuple[AskPermit, float]] = attrs.field(factory=list)  # asked, answered by
+    permits: list[tuple[AskPermit, float]] = attrs.field(factory=list)  # asked at
 
     async def run(self) -> None:
         while True:
@@ -70,13 +71,13 @@ class RolloutGate:
                 self.slot_queue.pop(host, None)
             case AskReboot(host=host):
                 self.reboot_queue[host] = message
-                self.poller.offer(Refresh())
+                self.poller.offer(Refresh(newer_than=trio.current_time() - FRESH_S))
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
                 self.rebooting.pop(host, None)
             case AskPermit():
-                self.permits.append((message, trio.current_time() + PERMIT_PATIENCE_S))
-                self.poller.offer(Refresh())
+                self.permits.append((message, trio.current_time()))
+                self.poller.offer(Refresh(newer_than=trio.current_time()))
             case SnapshotTaken():
                 pass
             case _:
@@ -125,18 +126,21 @@ class RolloutGate:
     def _serve_permits(self) -> None:
         """Answer an armed host: 200 only on a fresh snapshot with all conditions true."""
         open_asks: list[tuple[AskPermit, float]] = []
-        for ask, until in self.permits:
+        for ask, asked_at in self.permits:
             holder = next((r for r in self.rebooting.values() if r.permit == ask.permit), None)
             if holder is None:
                 ask.answer(404, "no such permit: the reboot is not wanted any more")
                 continue
-            why_not = rollout.may_go(holder, self._view(), self.limits)
+            why_not = rollout.may_go(holder, self._view(), self.limits, looked_after=asked_at)
             if not why_not:
                 log.info("reboot permitted", host=holder.host)
                 ask.answer(200, "reboot now")
-            elif trio.current_time() >= until or not rollout.may_change_soon(why_not):
+            elif (
+                trio.current_time() >= asked_at + PERMIT_PATIENCE_S
+                or not rollout.may_change_soon(why_not)
+            ):
                 log.info("reboot denied", host=holder.host, reason=why_not)
                 ask.answer(409, why_not)
             else:
-                open_asks.append((ask, until))
+                open_asks.append((ask, asked_at))
         self.permits = open_asks

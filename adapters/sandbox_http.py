@@ -11,6 +11,7 @@ import msgspec
 from actors.ports import SandboxError
 
 PAGE_BYTES: Final = 65536  # the agent's own cap of one read: 16 pages of memory
+STALE_CONNECTIONS: Final = 2
 OUTPUT_BYTES_MAX: Final = 4 * 1024 * 1024  # a survey of 64 disks is below 1 MB
 
 
@@ -40,16 +41,23 @@ class HttpSandbox:
             offset += len(page.data.encode("utf-8", errors="replace"))
         raise SandboxError(f"{name} of {task_id} is longer than {OUTPUT_BYTES_MAX} bytes")
 
-    async def _page(self, agent_url: str, path: str, offset: int) -> _Page:
-        query = {"path": path, "offset": str(offset), "length": str(PAGE_BYTES)}
+    async def _get(self, agent_url: str, query: dict[str, str], tries: int) -> httpx.Response:
+        """A kept connection may have died with a restarted agent: reading is harmless to repeat."""
         try:
-            response = await self.client.get(f"{agent_url}/files/read", params=query)
+            return await self.client.get(f"{agent_url}/files/read", params=query)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            stale = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+            if stale and tries:
+                return await self._get(agent_url, query, tries - 1)
             why = str(error) or type(error).__name__
             raise SandboxError(
                 f"the agent's HTTP API at {agent_url} can't be reached ({why}); open it to the "
                 "scheduler's host"
             ) from error
+
+    async def _page(self, agent_url: str, path: str, offset: int) -> _Page:
+        query = {"path": path, "offset": str(offset), "length": str(PAGE_BYTES)}
+        response = await self._get(agent_url, query, STALE_CONNECTIONS)
         if response.status_code != 200:
             text = " ".join(response.text.split())[:120]
             raise SandboxError(f"{agent_url}/files/read answered {response.status_code} {text}")

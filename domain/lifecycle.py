@@ -217,8 +217,11 @@ def _never_sent(draft: Draft, message: inbox.NeverSent) -> None:
         draft.uncount(record.task.step)
         draft.end_task()
         draft.change(reason=message.why)
+        draft.pause()
     elif record.keeper is not None and record.keeper.task_id == message.task_id:
+        draft.uncount(KEEPER)
         draft.change(keeper=None, reason=message.why)
+        draft.pause()
 
 
 def _output(draft: Draft, message: inbox.Output) -> None:
@@ -260,6 +263,8 @@ def _step_held(draft: Draft, step: str, code: int) -> None:
         draft.want_reboot(f"what step {step} brought holds after a reboot", before_join=blocks)
     if code == 21:
         draft.change(restart=True)
+    if any(s.name == step and s.survey_after for s in draft.plan.steps):
+        draft.doubt(f"step {step} is done: looking again")
 
 
 def _step_failed(draft: Draft, step: str, code: int | None, why: str) -> None:

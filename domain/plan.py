@@ -20,6 +20,7 @@ class PlannedStep:
 
     `state`: satisfied, wanted, blocked (the sentence says what is missing), ignored.
     `reboot_blocks_join`: what comes after it needs the host rebooted first.
+    `survey_after`: what comes after it needs facts that it makes (the host's key).
     """
 
     name: str
@@ -27,6 +28,7 @@ class PlannedStep:
     sentence: str = ""
     timeout_s: float = 0.0
     reboot_blocks_join: bool = False
+    survey_after: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -57,12 +57,17 @@ def may_begin(candidate: Rebooting, view: View, limits: Limits) -> str:
     return may_go(candidate, view, limits)
 
 
-def may_go(candidate: Rebooting, view: View, limits: Limits) -> str:
-    """The conditions that must hold at the very moment of the reboot."""
+def may_go(
+    candidate: Rebooting, view: View, limits: Limits, *, looked_after: float = float("-inf")
+) -> str:
+    """The conditions that must hold at the very moment of the reboot.
+
+    `looked_after`: the snapshot must be younger than that, as well as younger than 10 s.
+    """
     if not view.subscribed:
         return "there is no subscription to Mesos: nobody would see it come back"
     storage = view.storage
-    if storage is None or view.now - storage.taken_at > SNAPSHOT_AGE_MAX_S:
+    if storage is None or storage.taken_at < max(looked_after, view.now - SNAPSHOT_AGE_MAX_S):
         return STALE
     if not storage.mdm_normal:
         return f"the MDM cluster is not normal ({storage.mdm_detail})"

@@ -61,6 +61,7 @@ class Step:
     after: tuple[str, ...] = ()
     timeout_s: float  # max_completion_time of its task
     reboot_blocks_join: bool = False
+    survey_after: bool = False  # it makes facts that later steps are told (the host's key)
     component: str = ""
     satisfied: Callable[[Facts, Wants], bool] = lambda _facts, _wants: False
 
@@ -131,6 +132,7 @@ PLAN: Final[tuple[Step, ...]] = (
         name="prerequisites",
         timeout_s=1800.0,  # a kernel and its packages over a slow line
         reboot_blocks_join=True,
+        survey_after=True,
         satisfied=_prerequisites,
     ),
     Step(
@@ -211,6 +213,7 @@ def _planned(step: Step, facts: Facts, wants: Wants, forgiven: frozenset[str]) -
         sentence=sentence,
         timeout_s=step.timeout_s,
         reboot_blocks_join=step.reboot_blocks_join,
+        survey_after=step.survey_after,
     )
 
 

@@ -15,7 +15,7 @@ from domain.facts import Facts
 from install_steps.packages import Catalog, Package
 from install_steps.texts import StepTextError
 
-_PRINTABLE: Final = re.compile(r"[ !#-\[\]-~]+")  # what the scripts take: no quote, no backslash
+_PRINTABLE: Final = re.compile(r"[ !#-\[\]-_a-~]+")  # no double quote, backslash, backtick
 
 
 @attrs.frozen(kw_only=True)

@@ -117,6 +117,8 @@ class Routes:
     def _related(self, kind: str, object_id: str, name: str) -> object:
         state = self.read()
         _exists(state, kind, object_id)
+        if name == "SpSds" and kind in {"StoragePool", "Sds"} and state.api >= (3, 0):
+            return gateway_views.pool_members(state, kind, object_id)
         if name not in gateway_views.RELATIONSHIPS[kind]:
             raise NoSuchRouteError(name)
         if name == "Statistics":

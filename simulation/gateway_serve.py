@@ -154,8 +154,9 @@ async def run(namespace: argparse.Namespace) -> int:
     except UsageError as wrong:
         sys.stderr.write(f"simulate-gateway: {wrong}\n")
         return 2
+    complaint = ""
     try:
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        async with trio.open_nursery() as nursery:
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 serving = await nursery.start(
                     partial(serve_gateway, gateway, namespace.listen, plain=namespace.plain)
@@ -165,12 +166,11 @@ async def run(namespace: argparse.Namespace) -> int:
                 async for _ in signals:
                     break
             nursery.cancel_scope.cancel(reason="told to stop")
-    except OSError as error:
-        sys.stderr.write(
-            f"simulate-gateway: cannot listen on {namespace.listen}: {error.strerror or error}\n"
-        )
-        return 1
-    return 0
+    except* OSError as failed:
+        reason = failed.exceptions[0]
+        complaint = f"simulate-gateway: cannot listen on {namespace.listen}: {reason}\n"
+    sys.stderr.write(complaint)
+    return 1 if complaint else 0
 
 
 def _gateway(namespace: argparse.Namespace) -> SimulatedGateway:

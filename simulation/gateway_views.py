@@ -258,6 +258,19 @@ def vtree(state: ClusterState, object_id: str) -> View:
     }
 
 
+def pool_members(state: ClusterState, kind: str, object_id: str) -> list[View]:
+    """`SpSds` of 3.x: one item for each pair of a pool and an SDS with devices in it."""
+    pairs = dict.fromkeys(
+        (d.pool_id, d.sds_id)
+        for d in state.devices.values()
+        if object_id == (d.pool_id if kind == "StoragePool" else d.sds_id)
+    )
+    return [
+        {"id": pool_id[8:] + sds_id[8:], "storagePoolId": pool_id, "sdsId": sds_id, "links": []}
+        for pool_id, sds_id in pairs
+    ]
+
+
 def alert(record: AlertRecord, now: float) -> View:
     return {
         "id": record.id,

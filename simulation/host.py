@@ -141,6 +141,10 @@ class PartError(Exception):
     """The budget of changes of an aborted step is spent."""
 
 
+def _own_list(disks: Iterable[SimulatedDisk]) -> list[SimulatedDisk]:
+    return list(disks)
+
+
 def _no_sdc(_guid: str, _address: str, _mdm_ips: tuple[str, ...]) -> None:
     """Nobody listens."""
 
@@ -169,7 +173,7 @@ class SimulatedHost:
     address: str
     rng: random.Random
     os: OsImage = DEBIAN_12
-    disks: list[SimulatedDisk] = attrs.field(factory=list, converter=list)
+    disks: list[SimulatedDisk] = attrs.field(factory=list, converter=_own_list)
     dials: HostDials = attrs.field(factory=HostDials)
     isolation: tuple[str, ...] = ("filesystem/posix", "posix/cpu", "posix/mem")
     launcher: str = "linux"

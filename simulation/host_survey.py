@@ -112,18 +112,22 @@ def _storage(host: SimulatedHost) -> Iterable[str]:
     loaded = host.module_loaded
     module = "scini 1234567 1 - Live 0x0000000000000000 (OE)\n" if loaded else ""
     yield frame("module", module, 0 if loaded else 1)
-    mounts = "".join(
-        f"2{n} 1 8:{16 * n + 1} / {disk.mounted_at} rw,relatime - ext4 {disk.path}1 rw\n"
-        for n, disk in enumerate(host.disks)
-        if disk.mounted_at
-    )
-    yield frame("mountinfo", mounts)
+    yield frame("mountinfo", "".join(_mount(n, d) for n, d in enumerate(host.disks)))
     swaps = "".join(f"{disk.path} partition 1 0 -2\n" for disk in host.disks if disk.swap)
     yield frame("swaps", f"Filename Type Size Used Priority\n{swaps}")
     denied = "".join(f"{line}\n" for line in host.denied)
     yield frame("deny", denied, 0 if denied else 1)
     links = "".join(f"{link} {disk.path}\n" for disk in host.disks for link in disk.links)
     yield frame("links", links)
+
+
+def _mount(number: int, disk: SimulatedDisk) -> str:
+    if not disk.mounted_at:
+        return ""
+    part = 1 if disk.partitions else 0
+    source = f"{disk.path}{part or ''}"
+    device = f"8:{16 * number + part}"
+    return f"2{number} 1 {device} / {disk.mounted_at} rw,relatime - ext4 {source} rw\n"
 
 
 def _disk(number: int, disk: SimulatedDisk) -> Iterable[str]:

@@ -7,6 +7,7 @@ port of its own; a hostname like `agent7.sim` resolves nowhere, the address in o
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import resource
 import signal
@@ -39,7 +40,7 @@ class NothingDone:
 class InstantRun:
     step: str
     environment: Mapping[str, str]
-    duration_s: float = 0.0
+    duration_s: float
 
     def finish(self) -> NothingDone:
         return NothingDone()
@@ -52,15 +53,15 @@ class InstantRun:
 class TrivialHost:
     hostname: str
     address: str
+    isolation: tuple[str, ...] = ("filesystem/linux", "docker/volume")
+    launcher: str = "linux"
 
     def begin(self, step: str, environment: Mapping[str, str]) -> InstantRun:
-        return InstantRun(step=step, environment=environment)
+        duration_s = math.inf if step == "keeper" else 0.0
+        return InstantRun(step=step, environment=environment, duration_s=duration_s)
 
-    def healthy(self) -> bool:
-        return True
-
-    def agent_flags(self) -> Mapping[str, str]:
-        return {"isolation": "filesystem/linux,docker/volume", "launcher": "linux"}
+    def health(self, environment: Mapping[str, str]) -> bool:
+        return "SICK" not in environment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

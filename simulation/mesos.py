@@ -20,7 +20,7 @@ import trio
 
 from simulation.allocator import Allocator
 from simulation.http_server import Handler
-from simulation.mesos_agent import SimulatedAgent
+from simulation.mesos_agent import LINK_S, SimulatedAgent
 from simulation.mesos_agent_http import AgentHttp
 from simulation.mesos_calls import Calls
 from simulation.mesos_faults import Faults
@@ -162,10 +162,18 @@ class SimulatedMesos:
                 self.network.listen(name, at.port, handler)
 
     def close(self, at: Address) -> None:
-        """Nobody listens there: connections break, and new ones are refused."""
+        """Nobody listens there: new connections are refused, and open ones break.
+
+        They break a moment later, so that what is just being written gets out.
+        """
         if self.network is not None:
             for name in _names(at):
                 self.network.down.add((name, at.port))
+            self.timers.later(LINK_S, lambda: self._cut(at))
+
+    def _cut(self, at: Address) -> None:
+        if self.network is not None:
+            for name in _names(at):
                 self.network.cut(name, at.port)
 
     def open(self, at: Address) -> None:

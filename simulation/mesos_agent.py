@@ -142,6 +142,8 @@ class SimulatedAgent:
 
     def leave(self) -> None:
         """SIGUSR1: end the executors, tell the master, exit."""
+        if not self.up:
+            return
         agent_id = self.agent_id
         self._to_master(lambda: self.master.unregister(agent_id))
         self.forget_identity()

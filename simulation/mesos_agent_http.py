@@ -13,6 +13,7 @@ from simulation import mesos_json
 from simulation.http_server import Cut, Reply, Request, StreamReply
 from simulation.mesos_agent import SimulatedAgent
 
+WORK_DIR: Final = "/var/lib/mesos"
 READ_BYTES_MAX: Final = 65536  # the real agent reads at most 16 pages a call
 JSON_TYPE: Final = ("Content-Type", "application/json")
 TEXT_TYPE: Final = ("Content-Type", "text/plain; charset=utf-8")
@@ -32,7 +33,7 @@ def text_reply(status: int, words: str, *headers: tuple[str, str]) -> Reply:
 
 @attrs.define(eq=False)
 class AgentHttp:
-    """`closed`: a dial; the agent answers 403 to sandbox reads, as with ACLs."""
+    """`closed`: a dial; the agent answers 403 to reads of files and flags, as with ACLs."""
 
     agent: SimulatedAgent
     closed: bool = False
@@ -52,7 +53,7 @@ class AgentHttp:
             case "/version":
                 return json_reply(mesos_json.version_body(self.agent.version))
             case "/flags":
-                return json_reply({"flags": self.flags()})
+                return text_reply(403, "") if self.closed else json_reply({"flags": self.flags()})
             case "/health":
                 return Reply()
             case "/files/read":
@@ -61,8 +62,14 @@ class AgentHttp:
                 return text_reply(404, "404 Not Found.")
 
     def flags(self) -> dict[str, str]:
-        own = {"work_dir": "/var/lib/mesos", "port": str(self.agent.address.port)}
-        return {**own, **self.agent.host.agent_flags()}
+        host = self.agent.host
+        return {
+            "work_dir": WORK_DIR,
+            "port": str(self.agent.address.port),
+            "hostname": self.agent.address.shown,
+            "isolation": ",".join(host.isolation),
+            "launcher": host.launcher,
+        }
 
     def _read(self, query: dict[str, list[str]]) -> Reply:
         if self.closed:
@@ -97,7 +104,7 @@ class AgentHttp:
         if box is None:
             return None
         version = self.agent.version_tuple
-        work_dir = f"{self.flags()['work_dir']}/slaves/{self.agent.agent_id}"
+        work_dir = f"{WORK_DIR}/slaves/{self.agent.agent_id}"
         runs = {box.command.container.container_id, *(["latest"] if version >= (1, 4) else [])}
         places = {work_dir, *([""] if version >= (1, 5) else [])}
         if found["run"] not in runs or found["before"] not in places:

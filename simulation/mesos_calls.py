@@ -42,6 +42,21 @@ class Calls:
             if offer is not None:
                 self.allocator.recover(framework, offer, offer.resources, call.refuse_s)
 
+    def lost(self, framework: Framework, call: Accept | Decline) -> None:
+        """Tell observers of the answers in a call that is not carried out."""
+        for offer_id in call.offer_ids:
+            self.state.tell(
+                OfferAnswered(
+                    at=self.state.now,
+                    offer_id=offer_id,
+                    framework_id=framework.id,
+                    by="ACCEPT" if isinstance(call, Accept) else "DECLINE",
+                    outstanding=offer_id in framework.offers,
+                    refuse_s=call.refuse_s,
+                    lost=True,
+                )
+            )
+
     def accept(self, framework: Framework, call: Accept) -> None:
         """LAUNCH operations on offers of one agent and role; anything wrong spoils them all."""
         why = self._invalid_offers(framework, call.offer_ids)

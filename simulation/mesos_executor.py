@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal, Protocol
 
 import attrs
@@ -10,7 +11,6 @@ from simulation.mesos_ports import HostModel, Launch, StepRun
 from simulation.mesos_values import Container, HealthCheck
 from simulation.timers import Timer, Timers
 
-KEEPER: Final = "keeper"
 LAUNCH_S: Final = 0.1  # from the agent's order to the executor's first word
 TERM_S: Final = 0.1  # how long a command takes to die of SIGTERM
 GRACE_S: Final = 3.0  # where neither the KILL nor the task names a grace period
@@ -76,8 +76,8 @@ class CommandTask:
         self._started_at = self.timers.now()
         self.watcher.moved(self, "TASK_RUNNING", running=True)
         self.watcher.said(self, Word(state="TASK_RUNNING"))
-        if self.step != KEEPER:
-            self._run = self.host.begin(self.step, self.launch.order.environment)
+        self._run = self.host.begin(self.step, self.launch.order.environment)
+        if self._run.duration_s < math.inf:
             self._pending.append(self.timers.later(self._run.duration_s, self._finish))
         if self.launch.order.max_completion_s is not None:
             limit_s = self.launch.order.max_completion_s
@@ -173,7 +173,7 @@ class CommandTask:
     def _check(self, check: HealthCheck) -> None:
         if self.phase != "running":
             return
-        if self.host.healthy():
+        if self.host.health(self.launch.order.environment | check.environment):
             self._failures = 0
             if self._reported is not True:
                 self._report(healthy=True)

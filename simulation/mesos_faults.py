@@ -59,10 +59,15 @@ class Faults:
 
     # ---- calls
 
-    def lose_next_calls(self, count: int) -> None:
-        """Answered 202 and forgotten."""
-        self._tell("lose_next_calls", str(count))
+    def lose_next_calls(self, count: int, *kinds: str) -> None:
+        """Answered 202 and forgotten; only calls of these kinds (ACKNOWLEDGE, ...), if named.
+
+        The master goes on to hold the offers of a lost ACCEPT or DECLINE, as long as the
+        stream lives.
+        """
+        self._tell("lose_next_calls", f"{count} {' '.join(kinds)}".strip())
         self.mesos.master.dials.lose += count
+        self.mesos.master.dials.lose_kinds = frozenset(kinds)
 
     def slow_next_calls(self, count: int, delay_s: float) -> None:
         self._tell("slow_next_calls", f"{count} by {delay_s:g} s")

@@ -53,6 +53,7 @@ class CallDials:
     """Disturbances of the scheduler endpoint; each counter is used up by the next calls."""
 
     lose: int = 0  # answered 202, not done
+    lose_kinds: frozenset[str] = frozenset()  # only these; none: any
     slow: int = 0
     slow_s: float = 0.0
     garbage: int = 0
@@ -176,12 +177,14 @@ class Master:
                 f" currently associated with framework ID {framework.id}"
             )
             return self._told(call, request, text_reply(400, why))
-        if self.dials.garbage > 0:
-            self.dials.garbage -= 1
-            return self._told(call, request, Reply(body=GARBAGE), current=True, lost=True)
-        if self.dials.lose > 0:
-            self.dials.lose -= 1
-            return self._told(call, request, Reply(status=202), current=True, lost=True)
+        if self._is_lost(framework, call):
+            reply = Reply(status=202)
+            if self.dials.garbage > 0:
+                self.dials.garbage -= 1
+                reply = Reply(body=GARBAGE)
+            else:
+                self.dials.lose -= 1
+            return self._told(call, request, reply, current=True, lost=True)
         if isinstance(call, UpdateFramework):
             why = self.subscriptions.update(framework, call)
             reply = text_reply(400, why) if why else Reply()
@@ -189,6 +192,15 @@ class Master:
         self._told(call, request, Reply(status=202), current=True)
         self._perform(framework, call)
         return Reply(status=202)
+
+    def _is_lost(self, framework: Framework, call: Call) -> bool:
+        kinds = self.dials.lose_kinds
+        wanted = self.dials.lose > 0 and (not kinds or _kind(call) in kinds)
+        if not wanted and self.dials.garbage == 0:
+            return False
+        if isinstance(call, Accept | Decline):
+            self.calls.lost(framework, call)
+        return True
 
     def _perform(self, framework: Framework, call: Call) -> None:
         match call:

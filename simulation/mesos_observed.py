@@ -45,7 +45,10 @@ class OfferVoided:
 
 @attrs.frozen(kw_only=True)
 class OfferAnswered:
-    """One id of an ACCEPT or DECLINE; `outstanding` is false for an unknown or answered one."""
+    """One id of an ACCEPT or DECLINE; `outstanding` is false for an unknown or answered one.
+
+    `lost`: a dial made the master forget the call, so it goes on to hold the offer.
+    """
 
     at: float
     offer_id: str
@@ -53,6 +56,7 @@ class OfferAnswered:
     by: Literal["ACCEPT", "DECLINE"]
     outstanding: bool
     refuse_s: float
+    lost: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -207,12 +207,16 @@ def task_order(of: JsonObject) -> TaskOrder:
         resources=resources(objects(of, "resources")),
         executors=sum(of.get(name) is not None for name in ("command", "executor")),
         command=text(command, "value"),
-        environment=_pairs(objects(inner(command, "environment"), "variables"), "name"),
+        environment=_environment(command),
         labels=_pairs(objects(inner(of, "labels"), "labels"), "key"),
         grace_s=seconds(inner(of, "kill_policy"), "grace_period"),
         max_completion_s=seconds(of, "max_completion_time"),
         health_check=None if not check else _health_check(check),
     )
+
+
+def _environment(command: JsonObject) -> dict[str, str]:
+    return _pairs(objects(inner(command, "environment"), "variables"), "name")
 
 
 def _health_check(of: JsonObject) -> HealthCheck:
@@ -221,6 +225,7 @@ def _health_check(of: JsonObject) -> HealthCheck:
         interval_s=number(of, "interval_seconds", 10.0),
         consecutive_failures=int(number(of, "consecutive_failures", 3.0)),
         grace_period_s=number(of, "grace_period_seconds", 10.0),
+        environment=_environment(inner(of, "command")),
     )
 
 

@@ -23,7 +23,10 @@ class StepOutcome(Protocol):
 
 
 class StepRun(Protocol):
-    """A step under way on a host: `finish` after `duration_s`, or `abort` before."""
+    """A step under way on a host: `finish` after `duration_s`, or `abort` before.
+
+    A step that runs until it is killed (the keeper) has an infinite duration.
+    """
 
     @property
     def duration_s(self) -> float: ...
@@ -43,14 +46,18 @@ class HostModel(Protocol):
     @property
     def address(self) -> str: ...
 
+    @property
+    def isolation(self) -> tuple[str, ...]:
+        """The Mesos agent's isolators in effect, as its /flags tells."""
+
+    @property
+    def launcher(self) -> str: ...
+
     def begin(self, step: str, environment: Mapping[str, str]) -> StepRun:
-        """A command task of ours starts; not called for the keeper."""
+        """A command task of ours starts."""
 
-    def healthy(self) -> bool:
-        """What the keeper's health check finds."""
-
-    def agent_flags(self) -> Mapping[str, str]:
-        """The Mesos agent's flags in effect, as its /flags tells."""
+    def health(self, environment: Mapping[str, str]) -> bool:
+        """What the health check of a task with that environment finds."""
 
 
 @attrs.frozen(kw_only=True)

@@ -90,6 +90,7 @@ class HealthCheck:
     interval_s: float = 10.0
     consecutive_failures: int = 3
     grace_period_s: float = 10.0
+    environment: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +103,7 @@ class TaskOrder:
     resources: Bundle
     executors: int = 1  # how many of `command` and `executor` are set: must be one
     command: str = ""
-    environment: Mapping[str, str] = attrs.field(factory=dict)
+    environment: dict[str, str] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
     grace_s: float | None = None
     max_completion_s: float | None = None

@@ -14,7 +14,7 @@ class Timer:
     """One call to come; `cancel` is harmless after it has been made."""
 
     at: float
-    call: Callable[[], None] | None
+    call: Callable[[], object] | None
 
     def cancel(self) -> None:
         self.call = None
@@ -31,10 +31,10 @@ class Timers:
     def now(self) -> float:
         return trio.current_time()
 
-    def later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+    def later(self, delay_s: float, call: Callable[[], object]) -> Timer:
         return self.at(self.now() + max(delay_s, 0.0), call)
 
-    def at(self, when: float, call: Callable[[], None]) -> Timer:
+    def at(self, when: float, call: Callable[[], object]) -> Timer:
         timer = Timer(when, call)
         self._asked += 1
         if not self._queue or when < self._queue[0][0]:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from web.replies import Redact, error_reply
 
 BODY_BYTES_MAX: Final = 1024 * 1024  # the original's limit; no request of ours needs a body
+HEADER_BYTES_MAX: Final = 16 * 1024
 REQUESTS_MAX: Final = 256  # at a time, open event streams included
 
 REPLY_HEADERS: Final = {
@@ -61,6 +62,8 @@ class Guard:
 
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         """Status and sentence; None lets it pass. No await between check and count."""
+        if sum(len(name) + len(value) for name, value in headers.raw) > HEADER_BYTES_MAX:
+            return 431, f"the headers are longer than {HEADER_BYTES_MAX} bytes"
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not known_host(hosts[0], self.hosts):
             return 421, (
@@ -83,7 +86,7 @@ def known_host(header: str, names: Iterable[str]) -> bool:
     Any other name may belong to a stranger's page that lets it point here (DNS rebinding).
     """
     host = header.strip().lower()
-    if host.startswith("["):
+    if host.startswith("[") and "]" in host:
         host = host[1:].partition("]")[0]
     elif host.count(":") == 1:
         host = host.partition(":")[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
 from typing import Final
 
 import jinja2
+import jinja2.runtime
 
 from actors.board import Board
 from domain.agent import Phase
@@ -36,36 +38,53 @@ def span(seconds: float) -> str:
     return f"{int(seconds / 86400)} d"
 
 
+@jinja2.pass_context
+def _finalize(context: jinja2.runtime.Context, value: object) -> object:
+    """Each value is redacted before it is escaped."""
+    redact: Redact = context["redact"]
+    return redact(value) if isinstance(value, str) else value
+
+
+@functools.cache
+def _texts() -> dict[str, str]:
+    folder = resources.files("web") / "templates"
+    return {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.is_file()}
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Compiled once: a simulation makes many apps."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        finalize=_finalize,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.DictLoader(_texts()),
+    )
+    environment.filters |= {"size": size, "span": span}
+    return environment
+
+
 class Page:
-    """Renders with autoescape; each value is redacted before it is escaped."""
+    """Everything is read and compiled when this is made; rendering touches no file."""
 
     def __init__(self, redact: Redact) -> None:
-        folder = resources.files("web") / "templates"
-        texts = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.is_file()}
-        self.script: Final = texts["page.js"]
-        self.style: Final = texts["page.css"]
-
-        def finalize(value: object) -> object:
-            return redact(value) if isinstance(value, str) else value
-
-        environment = jinja2.Environment(
-            autoescape=True,
-            finalize=finalize,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            loader=jinja2.DictLoader(texts),
-        )
-        environment.filters |= {"size": size, "span": span}
-        self._whole = environment.get_template("page.html")
-        self._live = environment.get_template("live.html")
+        self.script: Final = _texts()["page.js"]
+        self.style: Final = _texts()["page.css"]
+        self._redact: Final = redact
+        self._whole: Final = _environment().get_template("page.html")
+        self._live: Final = _environment().get_template("live.html")
 
     def whole(self, board: Board, settings: Settings, times: Times, version: str) -> str:
-        return self._whole.render(context(board, settings, times, version))
+        return self._render(self._whole, context(board, settings, times, version))
 
     def live(self, board: Board, settings: Settings, times: Times, version: str) -> str:
         """The part that changes."""
-        return self._live.render(context(board, settings, times, version))
+        return self._render(self._live, context(board, settings, times, version))
+
+    def _render(self, template: jinja2.Template, values: dict[str, object]) -> str:
+        return template.render(values, redact=self._redact)
 
 
 def context(board: Board, settings: Settings, times: Times, version: str) -> dict[str, object]:

@@ -12,9 +12,10 @@ from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 from starlette.applications import Starlette
 
+from web.guard import HEADER_BYTES_MAX
+
 IDLE_S: Final = 10.0  # a connection that asks nothing; also the time for sending the headers
 GRACE_S: Final = 3.0  # for replies under way when we stop; event streams end by themselves
-HEADER_BYTES_MAX: Final = 16 * 1024
 STALLED_MS: Final = 30_000  # a reader that takes nothing for so long is cut off by the kernel
 WAITING_MAX: Final = 128
 
@@ -50,20 +51,11 @@ async def serve(
     config.h2_max_header_list_size = HEADER_BYTES_MAX
     async with trio.open_nursery() as nursery:
         # Two libraries, two spellings of the same interface.
-        await nursery.start(partial(_run, cast("ASGIFramework", app), config, stop))
+        asgi = cast("ASGIFramework", app)
+        await nursery.start(
+            partial(hypercorn.trio.serve, asgi, config, shutdown_trigger=stop.wait, mode="asgi")
+        )
         task_status.started(url)
-
-
-async def _run(
-    app: ASGIFramework,
-    config: Config,
-    stop: trio.Event,
-    *,
-    task_status: trio.TaskStatus[list[str]],
-) -> None:
-    await hypercorn.trio.serve(
-        app, config, shutdown_trigger=stop.wait, task_status=task_status, mode="asgi"
-    )
 
 
 async def _listen(host: str, port: int) -> socket.socket:

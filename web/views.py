@@ -34,6 +34,10 @@ class Times:
     def unix(self, moment: float) -> float:
         return round(self.wall() - (self.now() - moment), 3)
 
+    def since_unix(self, moment: float) -> dict[str, object]:
+        """Of what is stored: its times are unix seconds already."""
+        return {"since": moment, "for_s": round(max(0.0, self.wall() - moment), 3)}
+
     def both(self, moment: float) -> dict[str, object]:
         return {"since": self.unix(moment), "for_s": self.age(moment)}
 
@@ -51,7 +55,7 @@ def agent_line(agent: AgentSnapshot, times: Times) -> dict[str, object]:
         "agent_id": agent.agent_id,
         "address": agent.address,
         "phase": agent.phase,
-        **times.both(agent.since),
+        **times.since_unix(agent.since),
         "step": agent.step,
         "task_id": agent.task_id,
         "reason": agent.reason,

@@ -92,8 +92,8 @@ require() {
 }
 
 allow() {
-    allow_rest=$(printf '%s' "$3" | tr -d "$2")
-    [ -z "$allow_rest" ] || finish 78 setting "variable $1 has characters that are not allowed"
+    allow_rest=$(printf '%s' "$3" | tr -d "$2" && printf .) # a line break must not get lost
+    [ "$allow_rest" = . ] || finish 78 setting "variable $1 has characters that are not allowed"
 }
 
 # wait_for SECONDS COMMAND...
@@ -241,11 +241,14 @@ fetch_package() {
         *) finish 78 url "the catalog's URL has an unknown scheme: https is expected" ;;
     esac
     command -v curl >/dev/null || finish 78 curl "curl is missing: the prerequisites step brings it"
-    if ! run curl --fail --silent --show-error --location --proto "$fetch_proto" \
+    fetch_status=0
+    run curl --fail --silent --show-error --location --proto "$fetch_proto" \
         --proto-redir "$fetch_proto" --connect-timeout 20 --max-time 1200 \
-        --max-filesize "$PACKAGE_SIZE" --output "$PACKAGE_FILE" "$PACKAGE_URL" >&2; then
+        --max-filesize "$PACKAGE_SIZE" --output "$PACKAGE_FILE" "$PACKAGE_URL" >&2 || fetch_status=$?
+    [ "$fetch_status" != 63 ] ||
+        finish 65 size "${fetch_path##*/} is larger than the $PACKAGE_SIZE bytes that the catalog says"
+    [ "$fetch_status" = 0 ] ||
         finish 75 download "download of ${fetch_path##*/} failed: see curl's message above"
-    fi
     fetch_size=$(wc -c <"$PACKAGE_FILE" | tr -d ' ')
     [ "$fetch_size" = "$PACKAGE_SIZE" ] ||
         finish 65 size "${fetch_path##*/} has $fetch_size bytes, the catalog says $PACKAGE_SIZE"

@@ -22,11 +22,13 @@ denied() {
         entry=${entry%%#*}
         entry=$(printf '%s' "$entry" | tr -d ' \t')
         [ -n "$entry" ] || continue
-        # shellcheck disable=SC2254  # the file may hold patterns
-        case $1 in
-            $entry) return 0 ;;
-        esac
-        [ "$(readlink -f "$entry")" = "$2" ] && return 0
+        set +f
+        for denied_path in $entry; do # an entry may be a pattern
+            if [ "$denied_path" = "$1" ] || [ "$(readlink -f "$denied_path")" = "$2" ]; then
+                return 0
+            fi
+        done
+        set -f
     done <"$DENY_FILE"
     return 1
 }

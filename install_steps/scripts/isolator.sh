@@ -35,7 +35,7 @@ check_dvdcli() {
     found=$(run env -i PATH="$agent_path" /bin/sh -c 'command -v dvdcli') || found=
     [ -n "$found" ] || finish 78 dvdcli-path \
         "dvdcli is not on the agent's PATH ($agent_path): the agent would not start"
-    run env -i PATH="$agent_path" timeout 20 dvdcli --help >/dev/null 2>&1 || finish 78 dvdcli \
+    run timeout 20 env -i PATH="$agent_path" dvdcli --help >/dev/null 2>&1 || finish 78 dvdcli \
         "dvdcli does not run with the agent's PATH"
 }
 

@@ -104,17 +104,16 @@ class FakeHost:
     steps: dict[str, tuple[float, Outcome]] = attrs.field(factory=dict)
     well: bool = True
     log: list[str] = attrs.field(factory=list)
+    isolation: tuple[str, ...] = ("posix/cpu", "posix/mem")
+    launcher: str = "posix"
 
     def begin(self, step: str, environment: Mapping[str, str]) -> Run:
         self.log.append(f"begin {step} {dict(environment)}")
         duration_s, outcome = self.steps.get(step, (1.0, Outcome()))
         return Run(self, step, duration_s, outcome)
 
-    def healthy(self) -> bool:
-        return self.well
-
-    def agent_flags(self) -> Mapping[str, str]:
-        return {"isolation": "posix/cpu,posix/mem", "launcher": "posix"}
+    def health(self, environment: Mapping[str, str]) -> bool:
+        return self.well and "SICK" not in environment
 
 
 class StreamEndedError(Exception):
@@ -134,6 +133,7 @@ class Scheduler:
     stream_id: str = ""
     events: list[tuple[float, Json]] = attrs.field(factory=list)
     ended: str = ""
+    garbage: bytes = b""
     _news: trio.Event = attrs.field(factory=trio.Event)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
@@ -169,6 +169,9 @@ class Scheduler:
 
     def _records(self, held: bytes) -> bytes:
         while (end := held.find(b"\n")) >= 0:
+            if not held[:end].isdigit():
+                self.garbage += held
+                return b""
             size = int(held[:end])
             if len(held) < end + 1 + size:
                 break
@@ -367,7 +370,9 @@ async def world(
             )
         await nursery.start(mesos.run)
         client = make_client(network_backend=MemoryBackend(network), read_timeout_s=None)
-        async with client:
+        client.headers["Connection"] = "close"  # a pooled one may have been cut by a fault
+        async with client, trio.open_nursery() as users:
             await trio.sleep(2)
-            yield World(nursery, network, mesos, client, hosts, seen)
-            nursery.cancel_scope.cancel()
+            yield World(users, network, mesos, client, hosts, seen)
+            users.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()

@@ -8,6 +8,7 @@ import pytest
 from domain.devices import GIB, DeviceRules, candidates, judge
 from domain.facts import Disk, Facts
 from domain.layout import Layout, PoolWish
+from tests.unit.changes import changed
 
 EMPTY = Disk(
     path="/dev/sdb",
@@ -60,7 +61,7 @@ def test_a_provably_empty_disk_is_taken_unasked() -> None:
 
 @pytest.mark.parametrize(("change", "rule"), FAULTS)
 def test_one_fault_is_enough_to_refuse_and_is_named(change: dict[str, object], rule: str) -> None:
-    verdict = judge(attrs.evolve(EMPTY, **change), wish_paths=None, settings=AUTO)
+    verdict = judge(changed(EMPTY, change), wish_paths=None, settings=AUTO)
     assert (verdict.take, verdict.rule) == (False, rule)
     assert verdict.sentence
 
@@ -72,7 +73,7 @@ LIFTED = {"removable", "transport", "size", "zero"}
 def test_naming_lifts_size_transport_and_zero_and_nothing_else(
     change: dict[str, object], rule: str
 ) -> None:
-    disk = attrs.evolve(EMPTY, **change)
+    disk = changed(EMPTY, change)
     verdict = judge(disk, wish_paths=("/dev/sdb",), settings=AUTO)
     lifted = rule in LIFTED and disk.size_bytes > 0
     assert verdict.take is lifted

@@ -225,6 +225,19 @@ async def test_a_framework_that_comes_back_in_time_is_the_same(autojump_clock: M
         assert not second.ended
 
 
+async def test_a_reader_that_stops_taking_chunks_is_noticed_at_a_heartbeat(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as here:
+        body = json.dumps(OTHER_SUBSCRIBE).encode()
+        request = Request(method="POST", target=PATH, headers=JSON_HEADERS, body=body)
+        reply = here.mesos.fronts[0].answer(request)
+        assert isinstance(reply, StreamReply)
+        assert b"SUBSCRIBED" in (await anext(reply.chunks) or b"")
+        await trio.sleep(16)
+        assert [event.why for event in here.observed(StreamClosed)] == ["the reader hung up"]
+
+
 async def test_calls_without_a_subscription_are_forbidden(autojump_clock: MockClock) -> None:
     async with world() as here:
         scheduler = await here.subscribed()

@@ -1,0 +1,57 @@
+"""The command line: the scheduler itself, and its sub-commands."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+SUBCOMMANDS: Final = {
+    "simulate": "run the product against a simulated cluster and report",
+    "simulate-gateway": "serve a simulated ScaleIO Gateway on a socket",
+    "simulate-master": "serve a simulated Mesos master on a socket",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 a check failed, 2 bad input, 3 crashed, 4 superseded, 5 store."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in SUBCOMMANDS:
+        return _subcommand(arguments[0], arguments[1:])
+    from commands import scheduler  # the simulation needs none of what this imports
+
+    return scheduler.main(arguments, dict(os.environ))
+
+
+def _subcommand(name: str, arguments: list[str]) -> int:
+    add, run = _parts(name)
+    parser = argparse.ArgumentParser(
+        prog=f"scaleio-scheduler {name}", description=SUBCOMMANDS[name], allow_abbrev=False
+    )
+    add(parser)
+    return run(parser.parse_args(arguments))
+
+
+def _parts(
+    name: str,
+) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]:
+    """Only what the sub-command needs is imported: start-up stays quick."""
+    match name:
+        case "simulate":
+            from commands import simulate
+
+            return simulate.add_arguments, simulate.run
+        case "simulate-gateway":
+            from commands import serve_fakes
+
+            return serve_fakes.gateway_arguments, serve_fakes.gateway
+        case _:
+            from commands import serve_fakes
+
+            return serve_fakes.master_arguments, serve_fakes.master
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Deliberate wrongs for `simulate --plant NAME`: each sits in a double, never in the product."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from simulation.mesos_observed import TaskChanged
+from simulation.world import World, WorldEvent
+
+SEEDED_SDS: Final = "10.0.1.1"  # one of those that are no agents
+
+
+@attrs.define
+class DoubleLaunch:
+    """The wire between product and master launches the first installation twice."""
+
+    done: bool = False
+
+    def call(self, body: bytes) -> bytes:
+        task = _task(body, "prerequisites")
+        if self.done or task is None:
+            return body
+        self.done = True
+        call = msgspec.json.decode(body)
+        tasks = call["accept"]["operations"][0]["launch"]["task_infos"]
+        twin = msgspec.json.decode(msgspec.json.encode(tasks[0]))
+        head = twin["task_id"]["value"][:-8]
+        twin["task_id"]["value"] = f"{head}ffffffff"
+        tasks.append(twin)
+        return msgspec.json.encode(call)
+
+
+@attrs.define
+class LeakedSecret:
+    """The password is put into the environment of one task."""
+
+    password: str = attrs.field(repr=False)
+    done: bool = False
+
+    def call(self, body: bytes) -> bytes:
+        task = _task(body, "sdc")
+        if self.done or task is None:
+            return body
+        self.done = True
+        call = msgspec.json.decode(body)
+        tasks = call["accept"]["operations"][0]["launch"]["task_infos"]
+        variables = tasks[0]["command"]["environment"]["variables"]
+        variables.append({"name": "DEBUG_LOGIN", "value": f"admin:{self.password}"})
+        return msgspec.json.encode(call)
+
+
+@attrs.define
+class Silent:
+    """Changes no call: the wrong is elsewhere in the world."""
+
+    def call(self, body: bytes) -> bytes:
+        return body
+
+
+Planted = DoubleLaunch | LeakedSecret | Silent
+
+
+def plant(name: str, world: World) -> Planted:
+    """Arm the wrong of that name. Raises ValueError with the names there are."""
+    match name:
+        case "double-launch":
+            return DoubleLaunch()
+        case "leaked-secret":
+            return LeakedSecret(world.shape.password)
+        case "device-with-data":
+            world.listeners.append(lambda event: _write_data_after_claim(world, event))
+            return Silent()
+        case "reboot-while-degraded":
+            world.listeners.append(lambda event: _degrade_unseen(world, event))
+            return Silent()
+        case _:
+            raise ValueError(f"--plant {name}: expected one of {', '.join(NAMES)}")
+
+
+NAMES: Final = ("double-launch", "device-with-data", "reboot-while-degraded", "leaked-secret")
+
+
+def _write_data_after_claim(world: World, event: WorldEvent) -> None:
+    """The host's claim step says "empty", and is wrong about one disk."""
+    if isinstance(event, TaskChanged) and event.step == "claim" and not event.running:
+        for disk in world.hosts[event.hostname].disks:
+            if disk.mounted_at != "/":
+                disk.zero = False
+
+
+def _degrade_unseen(world: World, event: WorldEvent) -> None:
+    """The Gateway shows a healthy cluster that has lost an SDS."""
+    armed = isinstance(event, TaskChanged) and event.step == "reboot" and not event.running
+    if armed and not world.gateway.faults.stale:
+        world.gateway.faults.stale = True
+        world.gateway.set_sds_connected(SEEDED_SDS, connected=False)
+
+
+def _task(body: bytes, step: str) -> dict[str, Any] | None:
+    """The task of a LAUNCH of that step in a call's body."""
+    call = msgspec.json.decode(body)
+    if call.get("type") != "ACCEPT":
+        return None
+    task: dict[str, Any] = call["accept"]["operations"][0]["launch"]["task_infos"][0]
+    labels = {label["key"]: label["value"] for label in task["labels"]["labels"]}
+    return task if labels.get("scaleio.step") == step else None

@@ -1,0 +1,370 @@
+"""The real product against the simulated world: same adapters, actors and domain, other sockets.
+
+A crash is not a cancellation: the power goes first (no byte leaves, no write lands), then the
+run is thrown away, and another scheduler starts on the same store.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import attrs
+import httpcore
+import httpx
+import trio
+
+from actors.clock import Chance
+from actors.ports import Mesos, MesosAnswer, MesosStream, Store
+from adapters.gateway_http import HttpGateway
+from adapters.http_client import make_client
+from adapters.mesos_http import HttpMesos
+from adapters.sandbox_http import HttpSandbox
+from adapters.store_sqlite import SqliteStore, run_inline
+from install_steps.assembly import Assembly
+from install_steps.catalog import Catalog, load_catalog
+from settings import Redactor, Settings, parse
+from simulation.checkers import Checkers
+from simulation.network import MemoryBackend
+from simulation.world import GATEWAY_NAME, World
+from supervisor import Outside, Service, WebServer
+from web.app import create_app
+
+EPOCH_S: Final = 1_700_000_000.0  # unix time at which every simulation begins
+OWN_ADDRESS: Final = "10.1.0.2"  # the scheduler runs on the second agent's host
+OWN_URL: Final = f"http://{OWN_ADDRESS}:35000"
+
+CATALOG: Final = """{"version": 1, "packages": [
+%s
+]}""" % ",\n".join(
+    f"""{{"component": "{name}", "version": "{version}", "platforms": [{{"os_id": "debian"}}],
+ "url": "https://packages.example.invalid/{name}.deb", "sha256": "{digit * 64}",
+ "size_bytes": 1000{kernels}}}"""
+    for name, version, digit, kernels in (
+        ("sds", "2.0-10000.2072", "1", ""),
+        ("sdc", "2.0-10000.2072", "2", ', "kernels": ["6.1.0-18-amd64"]'),
+        ("rexray", "0.11.4", "3", ""),
+        ("dvdcli", "0.1.0", "4", ""),
+    )
+)
+
+
+@attrs.define
+class Power:
+    """On until the simulated scheduler process dies."""
+
+    on: bool = True
+
+    async def check(self) -> None:
+        if not self.on:
+            await trio.sleep_forever()
+
+
+@attrs.define
+class PoweredBackend(httpcore.AsyncNetworkBackend):
+    """The network of one scheduler process: dead sockets send nothing, not even a goodbye."""
+
+    inner: MemoryBackend
+    power: Power
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        await self.power.check()
+        inner = await self.inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        return PoweredStream(inner, self.power)
+
+    async def sleep(self, seconds: float) -> None:
+        await self.inner.sleep(seconds)
+
+
+@attrs.define
+class PoweredStream(httpcore.AsyncNetworkStream):
+    inner: httpcore.AsyncNetworkStream
+    power: Power
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        await self.power.check()
+        return await self.inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self.power.check()
+        await self.inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: Any,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+    ) -> httpcore.AsyncNetworkStream:
+        await self.inner.start_tls(ssl_context, server_hostname, timeout)
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.inner.get_extra_info(info)
+
+
+@attrs.define
+class PoweredStore:
+    """A store that takes nothing from a dead process. Its kind: state is not bound to a host."""
+
+    inner: Store
+    power: Power
+    kind: str = "simulated"
+
+    async def load(self) -> Mapping[str, bytes]:
+        return await self.inner.load()
+
+    async def write(self, changes: Mapping[str, bytes | None]) -> None:
+        await trio.lowlevel.checkpoint()
+        await self.power.check()
+        await self.inner.write(changes)
+        await trio.lowlevel.checkpoint()
+        await self.power.check()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+def simulated_settings(password: str, extra: Iterable[str] = ()) -> Settings:
+    """The settings of the product in the simulated world, through the real parser."""
+    argv = [
+        "-uri=10.0.0.1:5050",
+        "-hostname=scheduler.sim",
+        "-user=root",
+        f"-rest.address={OWN_ADDRESS}",
+        "-kernel=install",
+        "-scaleio.preconfig.primary=10.0.0.1",
+        "-scaleio.preconfig.secondary=10.0.0.2",
+        "-scaleio.preconfig.tiebreaker=10.0.0.3",
+        f"-scaleio.preconfig.gateway={GATEWAY_NAME}",
+        *extra,
+    ]
+    return parse(argv, {"SCALEIO_SCALEIO_PASSWORD": password})
+
+
+class Plant(Protocol):
+    """A deliberate wrong in a test double, to prove that the checkers see it."""
+
+    def call(self, body: bytes) -> bytes:
+        """What leaves instead of a scheduler call's body."""
+
+
+@attrs.define
+class PlantedMesos:
+    """Mesos through a plant: the product believes that it sent what it meant."""
+
+    inner: HttpMesos
+    plant: Plant
+
+    def subscribe(
+        self, base: str, path: str, body: bytes
+    ) -> AbstractAsyncContextManager[MesosStream | MesosAnswer]:
+        return self.inner.subscribe(base, path, body)
+
+    async def call(self, base: str, path: str, body: bytes, stream_id: str) -> MesosAnswer:
+        return await self.inner.call(base, path, self.plant.call(body), stream_id)
+
+    async def operator(self, base: str, body: bytes) -> MesosAnswer:
+        return await self.inner.operator(base, body)
+
+    async def get(self, base: str, path: str) -> MesosAnswer:
+        return await self.inner.get(base, path)
+
+
+@attrs.define
+class Rehearsal:
+    """Runs schedulers, one after the other, against one world."""
+
+    world: World
+    checkers: Checkers
+    settings: Settings
+    folder: Path
+    rng: random.Random
+    plant: Plant | None = None
+    web: WebServer | None = None  # None: no sockets, the permit is asked in process
+    time_scale: float = 1.0
+    service: Service | None = None
+    crashes: int = 0
+    incarnations: int = 0
+    catalog: Catalog = attrs.field(init=False)
+    redactor: Redactor = attrs.field(init=False)
+    _power: Power = attrs.field(factory=Power)
+    _scope: trio.CancelScope | None = None
+    _stop: trio.Event = attrs.field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.world.ask_permit = self._ask_permit
+        self.catalog: Catalog = load_catalog(CATALOG, "the simulation's catalog")
+        self.redactor = Redactor([self.settings.scaleio_password])
+
+    def wall(self) -> float:
+        return EPOCH_S + trio.current_time()
+
+    def crash(self) -> None:
+        """The process dies now, between two instructions."""
+        self.crashes += 1
+        self._power.on = False
+        if self._scope is not None:
+            self._scope.cancel(reason="simulated crash")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Start a scheduler; when it crashes start the next, until `stop` ends one gracefully."""
+        while not self._stop.is_set():
+            self._power = Power()
+            with trio.CancelScope() as self._scope:
+                await self._one_life(self._power)
+            if not self._power.on:
+                await trio.sleep(self.rng.uniform(1.0, 5.0))  # Marathon starts it again
+
+    async def _one_life(self, power: Power) -> None:
+        self.incarnations += 1
+        store = await SqliteStore.open(self.folder / "state.sqlite", run_sync=run_inline)
+        clients: list[httpx.AsyncClient] = []
+        try:
+            outside = self._outside(power, store, clients)
+            self.service = Service(self.settings, outside, self.redactor)
+            await self.service.run(self._stop)
+        finally:
+            with trio.CancelScope(shield=True):
+                # Inline and in memory: nothing in here can wait.
+                for client in clients:
+                    await client.aclose()
+                await store.close()
+
+    def _outside(self, power: Power, store: Store, clients: list[httpx.AsyncClient]) -> Outside:
+        backend = PoweredBackend(MemoryBackend(self.world.network), power)
+
+        def client(**options: Any) -> httpx.AsyncClient:
+            made = make_client(network_backend=backend, **options)
+            clients.append(made)
+            return made
+
+        mesos: Mesos = HttpMesos(
+            stream=client(read_timeout_s=None, connections_max=2),
+            calls=client(connections_max=1),
+            operator_calls=client(connections_max=4),
+        )
+        if self.plant is not None and isinstance(mesos, HttpMesos):
+            mesos = PlantedMesos(mesos, self.plant)
+        chance = Chance(
+            wall=self.wall,
+            rng=random.Random(self.rng.getrandbits(64)),  # noqa: S311 - simulated chance
+        )
+        return Outside(
+            mesos=mesos,
+            sandbox=HttpSandbox(client=client()),
+            gateway=HttpGateway(
+                client=client(connections_max=4),
+                base_url=f"http://{GATEWAY_NAME}:443",
+                user=self.settings.scaleio_user,
+                password=self.settings.scaleio_password.reveal,
+                clock=trio.current_time,
+            ),
+            store=PoweredStore(store, power),
+            chance=chance,
+            installer=self._installer,
+            web=self.web or _no_sockets,
+            on_stored=self.checkers.stored,
+            time_scale=self.time_scale,
+        )
+
+    def _installer(self, service: Service) -> Assembly:
+        return Assembly(
+            settings=self.settings,
+            catalog=self.catalog,
+            storage=lambda: service.board.gateway.storage,
+            leader=lambda: service.session.base.partition("://")[2],
+            own_url=lambda: OWN_URL,
+            installation=lambda: service.installation,
+        )
+
+    # -- the host's side of the permit ------------------------------------------------------------
+
+    async def _ask_permit(self, url: str) -> int:
+        """GET through the real web application, in process; 0 while no scheduler runs."""
+        service = self.service
+        if service is None or not self._power.on:
+            return 0
+        app = self.application(service)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url=OWN_URL) as client:
+            try:
+                answer = await client.get(url)
+            except httpx.HTTPError:
+                return 0
+        return answer.status_code
+
+    def application(self, service: Service) -> Any:
+        return create_app(
+            board=service.board,
+            settings=self.settings,
+            redactor=self.redactor,
+            permits=service.permit,
+            commands=self.command,
+            now=trio.current_time,
+            wall=self.wall,
+            version=VERSION,
+            stop=self._stop,
+            time_scale=self.time_scale,
+        )
+
+    def command(self, name: str, host: str) -> tuple[int, str]:
+        self.checkers.commanded(host)
+        if self.service is None:
+            return 503, "no scheduler runs"
+        return self.service.command(name, host)
+
+    async def replies(self) -> list[tuple[str, str]]:
+        """What every readable endpoint says now: for the secrets checker."""
+        service = self.service
+        if service is None:
+            return []
+        transport = httpx.ASGITransport(app=self.application(service))
+        found: list[tuple[str, str]] = []
+        async with httpx.AsyncClient(transport=transport, base_url=OWN_URL) as client:
+            for path in READABLE:
+                answer = await client.get(path)
+                found.append((path, answer.text))
+        return found
+
+
+READABLE: Final = (
+    "/", "/ui", "/version", "/api/state", "/healthz", "/readyz", "/metrics", "/v1/agents",
+    "/v1/conditions", "/v1/storage", "/v1/plan", "/v1/status", "/debug/actors", "/debug/tasks",
+)  # fmt: skip
+VERSION: Final = "1.0.0"
+
+
+async def _no_sockets(
+    service: Service, stop: trio.Event, task_status: trio.TaskStatus[str]
+) -> None:
+    task_status.started(OWN_URL)
+    await stop.wait()
+
+
+def phases_of(service: Service) -> dict[str, tuple[str, str]]:
+    """Host -> (phase, error) as the board shows them."""
+    return {host: (shown.phase, shown.error) for host, shown in service.board.agents.items()}
+
+
+def all_arrived(service: Service | None, expected: int) -> bool:
+    if service is None or len(service.board.agents) < expected:
+        return False
+    return all(shown.phase in ("ready", "failed") for shown in service.board.agents.values())
+
+

@@ -1,0 +1,210 @@
+"""`simulate`: the whole product against a simulated cluster, in virtual time, with a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from commands import logs
+from commands.plants import NAMES, plant
+from commands.rehearsal import (
+    OWN_ADDRESS,
+    Rehearsal,
+    all_arrived,
+    phases_of,
+    simulated_settings,
+)
+from settings import Redactor, Secret
+from simulation.checkers import Checkers
+from simulation.mesos_observed import CallReceived
+from simulation.seed import deterministic
+from simulation.storms import PAUSES_S, Storm
+from simulation.world import HostEvent, Shape, World, WorldEvent, build
+
+LOOK_EVERY_S: Final = 1.0
+PATIENCE_S: Final = 1800.0  # virtual, beside what each agent may take
+PER_AGENT_S: Final = 300.0
+STORAGE_AGENTS: Final = 5
+
+
+@attrs.define
+class Tally:
+    events: int = 0
+    calls: int = 0
+
+    def saw(self, event: WorldEvent) -> None:
+        self.events += 1
+        self.calls += isinstance(event, CallReceived)
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    agents: int
+    seed: int
+    faults: str = "none"
+    plant: str = ""
+    storage: int = STORAGE_AGENTS
+    extra: tuple[str, ...] = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--agents", type=_whole, default=25, metavar="N")
+    parser.add_argument("--seed", type=int, default=1, metavar="S")
+    parser.add_argument("--faults", choices=tuple(PAUSES_S), default="none")
+    parser.add_argument("--plant", choices=NAMES, default="", help="a deliberate wrong")
+    parser.add_argument("--report", default="-", metavar="FILE", help="JSON report; - is stdout")
+    parser.add_argument("--serve", action="store_true", help="scaled clock, with the web page")
+    parser.add_argument("--loglevel", default="critical")
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 20000:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to 20000")
+    return int(text)
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Exit 0 only if every agent is ready and no invariant broke."""
+    if namespace.serve:
+        from commands import demo  # sockets and a scaled clock: another life
+
+        return demo.run(namespace)
+    options = Options(
+        agents=namespace.agents,
+        seed=namespace.seed,
+        faults=namespace.faults,
+        plant=namespace.plant,
+    )
+    report = simulate(options, loglevel=namespace.loglevel)
+    return deliver(report, namespace.report)
+
+
+def deliver(report: dict[str, object], where: str) -> int:
+    line = json.dumps(report, sort_keys=True)
+    if where == "-":
+        print(line, flush=True)
+    else:
+        try:
+            Path(where).write_text(line + "\n", encoding="utf-8")
+        except OSError as error:
+            print(f"--report {where}: cannot be written: {error.strerror}", file=sys.stderr)
+            return 2
+    violations = report["violations"]
+    if isinstance(violations, list):
+        for violation in violations[:10]:
+            print(f"violation: {violation}", file=sys.stderr)
+    return 0 if report["ready"] == report["agents"] and not violations else 1
+
+
+def simulate(options: Options, *, loglevel: str = "critical") -> dict[str, object]:
+    """One run in virtual time: the same options give the same report but for `wall_seconds`."""
+    began = time.perf_counter()
+    with scratch() as folder, deterministic(options.seed):
+        report = trio.run(_run, options, folder, loglevel, clock=MockClock(autojump_threshold=0))
+    report["wall_seconds"] = round(time.perf_counter() - began, 2)
+    return report
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for the simulated scheduler's store, in memory where there is such a place."""
+    shared = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
+    where = shared if shared.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="scaleio-simulation-", dir=where) as folder:
+        yield Path(folder)
+
+
+async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, object]:
+    rng = random.Random(options.seed)  # noqa: S311 - simulated chance
+    async with trio.open_nursery() as nursery:
+        world = build(
+            rng=rng,
+            shape=Shape(agents=options.agents, storage=min(options.storage, options.agents)),
+            nursery=nursery,
+        )
+        rehearsal, tally = prepare(world, options, folder, rng, loglevel)
+        storm = Storm(
+            world=world,
+            level=options.faults,
+            rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
+            crash=rehearsal.crash,
+        )
+        await nursery.start(world.mesos.run)
+        nursery.start_soon(rehearsal.run)
+        with trio.move_on_after(PATIENCE_S + PER_AGENT_S * options.agents):
+            await storm.run()
+            await arrived(rehearsal, options.agents)
+        report = await report_of(rehearsal, tally, options)
+        report["faults"] = dict(sorted(storm.injected.items()))
+        nursery.cancel_scope.cancel(reason="the run is over")
+    return report
+
+
+def prepare(
+    world: World, options: Options, folder: Path, rng: random.Random, loglevel: str
+) -> tuple[Rehearsal, Tally]:
+    """The product beside its world, watched by the checkers."""
+    password = world.shape.password
+    checkers = Checkers(world, secrets=(password,), own_address=OWN_ADDRESS)
+    tally = Tally()
+    rehearsal = Rehearsal(
+        world=world,
+        checkers=checkers,
+        settings=simulated_settings(password, options.extra),
+        folder=folder,
+        rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
+        plant=plant(options.plant, world) if options.plant else None,
+    )
+    world.listeners += [checkers.saw, tally.saw, lambda event: _own_host(rehearsal, event)]
+    logs.configure(
+        level=loglevel,
+        style="text",
+        redactor=Redactor([Secret(password)]),
+        tap=lambda line: checkers.secret_free("a log line", line),
+    )
+    return rehearsal, tally
+
+
+def _own_host(rehearsal: Rehearsal, event: WorldEvent) -> None:
+    """The scheduler dies with the host that it runs on."""
+    if isinstance(event, HostEvent) and event.kind == "down":
+        host = rehearsal.world.hosts[event.host]
+        if host.address == OWN_ADDRESS:
+            rehearsal.crash()
+
+
+async def arrived(rehearsal: Rehearsal, agents: int) -> None:
+    while not all_arrived(rehearsal.service, agents):
+        await trio.sleep(LOOK_EVERY_S)
+
+
+async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dict[str, object]:
+    checkers, service = rehearsal.checkers, rehearsal.service
+    phases = phases_of(service) if service is not None else {}
+    for where, text in await rehearsal.replies():
+        checkers.secret_free(f"the reply to GET {where}", text)
+    checkers.finish(phases)
+    return {
+        "agents": options.agents,
+        "ready": sum(phase == "ready" for phase, _ in phases.values()),
+        "failed": sum(phase == "failed" for phase, _ in phases.values()),
+        "virtual_seconds": round(trio.current_time(), 3),
+        "events": tally.events,
+        "calls": tally.calls + rehearsal.world.gateway.calls,
+        "crashes": rehearsal.crashes,
+        "violations": [attrs.asdict(v) for v in checkers.violations],
+        "invariants_checked": dict(checkers.counts),
+        "seed": options.seed,
+    }

@@ -1,0 +1,282 @@
+"""The promises of DESIGN, each a named checker that sees every simulated event.
+
+A checker never asks the product; it compares what the world did with what was promised, and
+with the records that were stored. `counts` says how often each promise was put to the test.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from domain.agent import AgentRecord, Phase, TaskState
+from simulation.gateway_model import pool_health
+from simulation.host import SimulatedHost
+from simulation.mesos_observed import (
+    Acknowledged,
+    CallReceived,
+    OfferAnswered,
+    OfferMade,
+    OfferRescinded,
+    OfferVoided,
+    StreamClosed,
+    TaskChanged,
+    TaskLaunched,
+    TaskRefused,
+    UpdateSent,
+)
+from simulation.mesos_resources import Key
+from simulation.world import DeviceTaken, HostEvent, World, WorldEvent
+
+ONE_TASK: Final = "1-one-task-per-agent"
+ORDER: Final = "2-predecessors-first"
+ANSWERED: Final = "3-every-offer-answered-once"
+WITHIN: Final = "4-within-the-offer"
+FAULT_UNIT: Final = "5-one-fault-unit-down"
+HEALTHY: Final = "6-no-reboot-while-degraded"
+NO_DATA: Final = "7-no-device-with-data"
+ACKNOWLEDGED: Final = "8-acknowledged-once-when-stored"
+NOT_TWICE: Final = "9-nothing-twice-nothing-forgotten"
+ARRIVES: Final = "10-all-ready-or-named-failure"
+NO_SECRET: Final = "11-no-secret-shown"
+STANDS_STILL: Final = "16-held-and-failed-stand-still"
+OWN_HOST_LAST: Final = "17-own-host-last"
+ALL: Final = (
+    ONE_TASK, ORDER, ANSWERED, WITHIN, FAULT_UNIT, HEALTHY, NO_DATA, ACKNOWLEDGED, NOT_TWICE,
+    ARRIVES, NO_SECRET, STANDS_STILL, OWN_HOST_LAST,
+)  # fmt: skip
+
+OFFER_PATIENCE_S: Final = 10.0
+INSTALLS: Final = ("prerequisites", "sds", "sdc", "rexray", "isolator")
+VIOLATIONS_KEPT: Final = 50
+ALIVE: Final = ("TASK_STARTING", "TASK_RUNNING", "TASK_STAGING", "TASK_KILLING")
+
+
+@attrs.frozen(kw_only=True)
+class Violation:
+    invariant: str
+    at: float
+    text: str
+
+
+@attrs.define
+class Checkers:
+    """One set per run; it outlives the schedulers that crash under it."""
+
+    world: World
+    secrets: tuple[str, ...] = ()
+    own_address: str = ""
+    violations: list[Violation] = attrs.field(factory=list)
+    counts: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(ALL, 0))
+    _now: float = 0.0
+    _running: dict[str, set[str]] = attrs.field(factory=dict)  # host -> tasks, keeper aside
+    _offers: OrderedDict[str, float] = attrs.field(factory=OrderedDict)
+    _answered: set[str] = attrs.field(factory=set)
+    _sent: dict[str, int] = attrs.field(factory=dict)  # uuid -> times sent
+    _acked: dict[str, int] = attrs.field(factory=dict)
+    _states: dict[str, tuple[str, str]] = attrs.field(factory=dict)  # uuid -> (host, state)
+    _records: dict[str, AgentRecord] = attrs.field(factory=dict)
+    _down: set[str] = attrs.field(factory=set)  # hosts that are down on our account
+    _commands: set[str] = attrs.field(factory=set)  # hosts that an operator spoke to
+
+    def check(self, invariant: str, holds: object, text: str) -> None:
+        self.counts[invariant] += 1
+        if not holds and len(self.violations) < VIOLATIONS_KEPT:
+            self.violations.append(Violation(invariant=invariant, at=self._now, text=text))
+
+    # -- what the world did --------------------------------------------------------------------
+
+    def saw(self, event: WorldEvent) -> None:  # noqa: C901 - one case an event
+        self._now = event.at
+        self._late_offers()
+        match event:
+            case TaskChanged():
+                self._task_changed(event)
+            case TaskLaunched():
+                self._launched(event)
+            case TaskRefused():
+                more = "more than available" in event.message
+                self.check(WITHIN, not more, f"{event.task_id}: {event.message}")
+            case OfferMade():
+                self._offers[event.offer_id] = event.at
+            case OfferAnswered():
+                self._offer_answered(event)
+            case OfferRescinded() | OfferVoided():
+                self._offers.pop(event.offer_id, None)
+            case UpdateSent() if event.uuid:
+                self._sent[event.uuid] = self._sent.get(event.uuid, 0) + 1
+                self._states[event.uuid] = (self._host_of(event.task_id), event.state)
+            case Acknowledged():
+                self._acknowledged(event)
+            case HostEvent():
+                self._host(event)
+            case DeviceTaken():
+                self.check(NO_DATA, not event.data, f"{event.host} {event.path}: {event.data}")
+            case CallReceived() | StreamClosed() | _:
+                pass
+
+    def _late_offers(self) -> None:
+        while self._offers:
+            offer_id, made = next(iter(self._offers.items()))
+            if self._now - made <= OFFER_PATIENCE_S:
+                return
+            del self._offers[offer_id]
+            self.check(ANSWERED, holds=False, text=f"{offer_id} was not answered in 10 s")
+
+    def _offer_answered(self, event: OfferAnswered) -> None:
+        again = event.offer_id in self._answered
+        self._offers.pop(event.offer_id, None)
+        self._answered.add(event.offer_id)
+        self.check(ANSWERED, not again, f"{event.offer_id} was answered again ({event.by})")
+
+    def _task_changed(self, event: TaskChanged) -> None:
+        if event.step == "keeper":
+            return
+        here = self._running.setdefault(event.hostname, set())
+        if not event.running:
+            here.discard(event.task_id)
+            return
+        here.add(event.task_id)
+        self.check(ONE_TASK, len(here) == 1, f"{event.hostname} runs {sorted(here)} at once")
+
+    def _launched(self, event: TaskLaunched) -> None:
+        self.check(
+            WITHIN,
+            _fits(event.resources.scalars, event.offered.scalars),
+            f"{event.task_id} takes {event.resources}, offered was {event.offered}",
+        )
+        self.secret_free(
+            f"task {event.task_id}", repr((dict(event.environment), dict(event.labels)))
+        )
+        if event.step in INSTALLS:
+            self._install(event, self.world.hosts[event.hostname])
+
+    def _install(self, event: TaskLaunched, host: SimulatedHost) -> None:
+        before = INSTALLS[: INSTALLS.index(event.step)]
+        needed = [s for s in before if s != "sds" or self._provides(event.hostname)]
+        missing = [s for s in needed if not is_installed(host, s)]
+        self.check(ORDER, not missing, f"{event.task_id} starts without {missing}")
+        self.check(
+            NOT_TWICE,
+            not is_installed(host, event.step),
+            f"{event.task_id}: step {event.step} was done on {event.hostname} already",
+        )
+
+    def _provides(self, host: str) -> bool:
+        return any(disk.mounted_at != "/" for disk in self.world.hosts[host].disks)
+
+    def _acknowledged(self, event: Acknowledged) -> None:
+        self._acked[event.uuid] = self._acked.get(event.uuid, 0) + 1
+        once = event.known and self._acked[event.uuid] <= self._sent.get(event.uuid, 0)
+        self.check(ACKNOWLEDGED, once, f"{event.task_id}: {event.uuid} acknowledged too often")
+        host, state = self._states.get(event.uuid, ("", ""))
+        record = self._records.get(host)
+        if record is not None:
+            stored = _is_stored(record, event.task_id, state)
+            text = f"{event.task_id}: {state} was acknowledged, but is not stored"
+            self.check(ACKNOWLEDGED, stored, text)
+
+    def _host_of(self, task_id: str) -> str:
+        return task_id.rsplit(".", 3)[0]
+
+    def _host(self, event: HostEvent) -> None:
+        if event.kind == "up":
+            self._down.discard(event.host)
+        if event.kind != "rebooting":
+            return
+        self._down.add(event.host)
+        self._check_reboot(event.host)
+
+    def _check_reboot(self, host: str) -> None:
+        gateway, address = self.world.gateway, self.world.hosts[host].address
+        units = {self._unit(other) for other in self._down} - {""}
+        self.check(FAULT_UNIT, len(units) <= 1, f"{host} goes down beside {sorted(self._down)}")
+        whole = not degraded_pools(self.world)
+        normal = all(member.good for member in gateway.state.mdms)
+        self.check(HEALTHY, whole and normal, f"{host} goes down while data is degraded")
+        others = [
+            name
+            for name, record in self._records.items()
+            if name != host and (record.reboot is not None or record.rebooted)
+        ]
+        last = address != self.own_address or not others
+        self.check(OWN_HOST_LAST, last, f"the scheduler's host goes down before {others}")
+
+    def _unit(self, host: str) -> str:
+        """The fault unit of a host's SDS: its fault set, or the SDS itself; "" without one."""
+        sds = self.world.gateway.state.sds_at(self.world.hosts[host].address)
+        return "" if sds is None else sds.unit
+
+    # -- what was stored and shown ---------------------------------------------------------------
+
+    def stored(self, record: AgentRecord) -> None:
+        """A record is durable now."""
+        old = self._records.get(record.host)
+        self._records[record.host] = record
+        self.secret_free(f"record of {record.host}", repr(record))
+        if old is None:
+            return
+        moved = old.phase is not record.phase
+        still = old.phase not in (Phase.HELD, Phase.FAILED) or not moved
+        told = record.host in self._commands
+        if old.phase in (Phase.HELD, Phase.FAILED) or record.phase in (Phase.HELD, Phase.FAILED):
+            self.check(STANDS_STILL, still or told, f"{record.host} left {old.phase} by itself")
+        if moved:
+            self._commands.discard(record.host)
+
+    def commanded(self, host: str) -> None:
+        """An operator speaks to that agent: it may move once."""
+        self._commands.add(host)
+
+    def secret_free(self, where: str, text: str) -> None:
+        found = any(secret in text for secret in self.secrets)
+        self.check(NO_SECRET, not found, f"a secret stands in {where}")
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def finish(self, phases: Mapping[str, tuple[str, str]]) -> None:
+        """`phases`: host -> (phase, error), when the run is over and the faults are."""
+        for host in self.world.hosts:
+            phase, error = phases.get(host, ("unknown", ""))
+            arrived = phase == "ready" or (phase == "failed" and bool(error))
+            self.check(ARRIVES, arrived, f"{host} ended as {phase}")
+            self.check(NOT_TWICE, host in phases, f"{host} was forgotten")
+            self.check(STANDS_STILL, host in phases, f"{host} was forgotten")
+
+
+def is_installed(host: SimulatedHost, step: str) -> bool:
+    """The truth on the host, as opposed to what anybody says of it."""
+    match step:
+        case "prerequisites":
+            return host.key is not None and host.kernel == host.next_kernel
+        case "sds":
+            return "sds" in host.services
+        case "sdc":
+            return host.has_sdc and host.module_loaded
+        case "rexray":
+            return bool(host.password) and "rexray" in host.services
+        case "isolator":
+            return "docker/volume" in host.isolation
+        case _:
+            return False
+
+
+def degraded_pools(world: World) -> list[str]:
+    state = world.gateway.state
+    return [pool.name for pool in state.pools.values() if pool_health(state, pool).degraded]
+
+
+def _fits(taken: Mapping[Key, int], offered: Mapping[Key, int]) -> bool:
+    return all(amount <= offered.get(key, 0) for key, amount in taken.items())
+
+
+def _is_stored(record: AgentRecord, task_id: str, state: str) -> bool:
+    """True if the stored record knows at least that much of the task."""
+    if record.keeper is not None and record.keeper.task_id == task_id:
+        return state in ALIVE
+    if record.task is not None and record.task.task_id == task_id:
+        return record.task.state is (TaskState.RUNNING if state in ALIVE else TaskState.ENDED)
+    return True  # it is over for the record, or never was

@@ -1,0 +1,208 @@
+"""The simulated world put together: hosts with Mesos agents on them, and their ScaleIO cluster.
+
+What one side does is felt by the other: a driver that starts registers at the MDM, a host that
+goes down takes its SDS along, a device that joins a pool is in use on its host.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+import trio
+
+from simulation.gateway import Api, SimulatedGateway
+from simulation.gateway_mdm import DeviceSize, Refused
+from simulation.host import SimulatedHost
+from simulation.host_disks import empty_disks
+from simulation.mesos import SimulatedMesos
+from simulation.mesos_observed import MesosEvent
+from simulation.network import Network
+
+GATEWAY_NAME: Final = "gateway.test"
+AGENT_RESTART_AFTER_S: Final = 15.0
+OLD_KERNEL: Final = "5.10.0-8-amd64"  # which the SDC of the simulation has no module for
+PERMIT_PATIENCE_S: Final = 30.0  # curl's bound in the reboot script
+
+
+@attrs.frozen(kw_only=True)
+class HostEvent:
+    """Something that happened to a host: rebooting (of ours), down, up."""
+
+    at: float
+    kind: str
+    host: str
+
+
+@attrs.frozen(kw_only=True)
+class DeviceTaken:
+    """A device joined a pool. `data`: what was on the disk at that moment; "" nothing."""
+
+    at: float
+    host: str
+    path: str
+    data: str
+
+
+WorldEvent = MesosEvent | HostEvent | DeviceTaken
+
+
+@attrs.frozen(kw_only=True)
+class Shape:
+    """How large the world is. The first `storage` agents have three empty disks each."""
+
+    agents: int = 3
+    storage: int = 3
+    api: Api = "2.5"
+    seeded: bool = True  # a domain and a pool that can hold volumes are there already
+    password: str = "Sim-Pass-7"  # noqa: S105 - of the simulated Gateway
+
+
+@attrs.define(eq=False)
+class World:
+    """Build with `build`; `ask_permit` is how an armed host asks the scheduler (a URL's status)."""
+
+    rng: random.Random
+    shape: Shape
+    nursery: trio.Nursery
+    network: Network
+    mesos: SimulatedMesos
+    gateway: SimulatedGateway
+    hosts: dict[str, SimulatedHost] = attrs.field(factory=dict)
+    listeners: list[Callable[[WorldEvent], None]] = attrs.field(factory=list)
+    ask_permit: Callable[[str], Awaitable[int]] | None = None
+
+    def tell(self, event: WorldEvent) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def host_at(self, address: str) -> SimulatedHost | None:
+        return next((h for h in self.hosts.values() if h.address == address), None)
+
+    def add_host(self, number: int) -> SimulatedHost:
+        host = SimulatedHost(
+            hostname=f"agent{number}.sim",
+            address=f"10.1.{number // 250}.{number % 250 + 1}",
+            rng=random.Random(self.rng.getrandbits(64)),  # noqa: S311 - simulated chance
+        )
+        stores = number < self.shape.storage
+        host.disks.extend(empty_disks(3 if stores else 0))
+        if number % 3 == 0:
+            host.kernel = host.next_kernel = OLD_KERNEL
+        if stores or number % 4 == 1:
+            host.dials.fail_next["rexray"] = 20  # it is there, and holds after a reboot
+        self.hosts[host.hostname] = host
+        host.on_sdc_up = lambda guid, address, _: self._sdc_up(guid, address)
+        host.on_sds_up = lambda address: self.gateway.set_sds_connected(address, connected=True)
+        host.on_reboot_armed = lambda url, delay_s: self._armed(host, url, delay_s)
+        host.on_agent_restart_armed = lambda: self._restart_armed(host)
+        host.sees_volume = lambda path: self._sees(host, path)
+        self.mesos.add_agent(host)
+        return host
+
+    # -- what a host does to the cluster -------------------------------------------------------
+
+    def _sdc_up(self, guid: str, address: str) -> None:
+        self.gateway.register_sdc(guid, address)
+
+    def _sees(self, host: SimulatedHost, path: str) -> bool:
+        return any(
+            path.endswith(f"emc-vol-{system}-{volume}")
+            for system, volume in self.gateway.mapped_volumes(host.sdc_guid)
+        )
+
+    # -- reboots and restarts ------------------------------------------------------------------
+
+    def _armed(self, host: SimulatedHost, url: str, delay_s: float) -> None:
+        self.nursery.start_soon(self._ask_and_reboot, host, url, delay_s)
+
+    async def _ask_and_reboot(self, host: SimulatedHost, url: str, delay_s: float) -> None:
+        """The host's own unit: waits, asks, and reboots on 200 only. Silence means no."""
+        boot = host.boot_id
+        await trio.sleep(delay_s)
+        status = 0
+        if self.ask_permit is not None and host.boot_id == boot:
+            with trio.move_on_after(PERMIT_PATIENCE_S):
+                status = await self.ask_permit(url)
+        if host.boot_id == boot and host.permit_answered(status):
+            self.tell(
+                HostEvent(at=trio.current_time(), kind="rebooting", host=host.hostname)
+            )
+            await self.reboot(host.hostname)
+
+    async def reboot(self, hostname: str, *, new_id: bool = False) -> None:
+        """Power goes, everything on the host with it, and comes back half a minute later."""
+        host = self.hosts[hostname]
+        down_s = self.rng.uniform(20.0, 50.0)
+        host.power_off()
+        self.tell(HostEvent(at=trio.current_time(), kind="down", host=hostname))
+        self.mesos.faults.reboot(hostname, down_s=down_s, new_id=new_id)
+        self.gateway.set_sds_connected(host.address, connected=False)
+        self.gateway.set_sdc_connected(host.sdc_guid, connected=False)
+        await trio.sleep(down_s - 5.0)
+        host.boot()
+        self.tell(HostEvent(at=trio.current_time(), kind="up", host=hostname))
+
+    def _restart_armed(self, host: SimulatedHost) -> None:
+        self.nursery.start_soon(self._restart_agent, host)
+
+    async def _restart_agent(self, host: SimulatedHost) -> None:
+        await trio.sleep(AGENT_RESTART_AFTER_S)
+        if host.up:
+            host.agent_restarted()
+            self.mesos.faults.agent_restart(host.hostname, down_s=2.0)
+
+
+def build(
+    *,
+    rng: random.Random,
+    shape: Shape,
+    nursery: trio.Nursery,
+    clock: Callable[[], float] = trio.current_time,
+) -> World:
+    """A world that is not running yet: `await nursery.start(world.mesos.run)`."""
+    network = Network(nursery)
+    mesos = SimulatedMesos(
+        rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
+        network=network,
+    )
+    gateway = SimulatedGateway(
+        api=shape.api,
+        user="admin",
+        password=shape.password,
+        clock=clock,
+        rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
+        rebuild_s=20.0,
+    )
+    if shape.seeded:
+        gateway.seed()
+    network.listen(GATEWAY_NAME, 443, gateway.handler)
+    world = World(
+        rng=rng, shape=shape, nursery=nursery, network=network, mesos=mesos, gateway=gateway
+    )
+    mesos.listeners.append(world.tell)
+    gateway.on_device_added = lambda address, path: _device_added(world, address, path)
+    for number in range(shape.agents):
+        world.add_host(number)
+    return world
+
+
+def _device_added(world: World, address: str, path: str) -> Refused | DeviceSize | None:
+    """The SDS opens its disk. What was on it is told; a stranger's SDS has what it says."""
+    host = world.host_at(address)
+    if host is None:
+        return None
+    disk = host.disk_named(path)
+    if disk is None:
+        return Refused(71, f"cannot open {path}")
+    data = disk.signature or ("partitions" if disk.partitions else "")
+    data = data or ("" if disk.zero else "data without a signature")
+    data = data or ("mounted" if disk.mounted_at else "")
+    if not host.give_device(path):
+        return Refused(71, f"{path} is in use")
+    world.tell(
+        DeviceTaken(at=trio.current_time(), host=host.hostname, path=path, data=data)
+    )
+    return DeviceSize(disk.size_bytes // 1024)
