@@ -84,8 +84,10 @@ class RolloutGate:
                 assert_never(message)
 
     def _serve_slots(self) -> None:
-        for host in list(self.slot_queue):
-            if host not in self.slots and len(self.slots) >= self.limits.parallel:
+        # Others wait for a host that holds a reboot: it must never wait behind them.
+        for host in sorted(self.slot_queue, key=lambda host: host not in self.rebooting):
+            held = host in self.slots or host in self.rebooting
+            if not held and len(self.slots) >= self.limits.parallel:
                 return
             target = self.agents(host)
             if target is not None and target.offer(inbox.SlotGranted()):

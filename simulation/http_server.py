@@ -71,8 +71,8 @@ async def serve_connection(stream: trio.abc.Stream, handler: Handler) -> None:
         try:
             while await _serve_one(stream, connection, handler):
                 connection.start_next_cycle()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
-            return
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
+            pass  # the other side is gone, or speaks no HTTP: nothing can be answered
 
 
 async def _serve_one(stream: trio.abc.Stream, connection: h11.Connection, handler: Handler) -> bool:
