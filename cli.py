@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 SUBCOMMANDS: Final = {
+    "demo": "run the main job on a simulated cluster and show it",
     "simulate": "run the product against a simulated cluster and report",
     "simulate-gateway": "serve a simulated ScaleIO Gateway on a socket",
     "simulate-master": "serve a simulated Mesos master on a socket",
@@ -43,6 +44,10 @@ def _parts(
             from commands import simulate
 
             return simulate.add_arguments, simulate.run
+        case "demo":
+            from commands import demo
+
+            return demo.add_arguments, demo.run
         case "simulate-gateway":
             from commands import serve_fakes
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 import structlog
@@ -28,7 +29,7 @@ from actors.offer_broker import OfferBroker
 from actors.ports import Gateway, Mesos, Sandbox, Store
 from actors.rollout_gate import RolloutGate
 from actors.roster import Roster
-from actors.supervision import supervise
+from actors.supervision import EndOfServiceError, supervise
 from domain import health, inbox, records, rollout
 from domain.agent import AgentRecord, Phase
 from domain.draft import Agent, Rules
@@ -38,6 +39,7 @@ from protocol.mesos.calls import FrameworkInfo
 from settings import Redactor, Settings
 
 FRAMEWORK_NAME: Final = "ScaleIO Framework"  # the original's: shown in Mesos, found by operators
+EXIT_STORE: Final = 5
 EDGE_PATIENCE_S: Final = 5.0  # for the web server's last answers; Marathon kills after 10 to 30 s
 JOURNAL_PATIENCE_S: Final = 3.0  # for the writes in hand
 AGENT_MAILBOX: Final = 64  # a busy agent has a handful; more are kept by Mesos and sent again
@@ -66,6 +68,7 @@ class Outside:
     installer: Callable[[Service], Installer]
     web: WebServer
     on_stored: Callable[[AgentRecord], None] = lambda _: None
+    store_lost: trio.Event = attrs.field(factory=trio.Event)  # set: we lead no more
     time_scale: float = 1.0  # run-clock seconds per real second: the web server's patience
 
 
@@ -120,7 +123,7 @@ class Service:
             name=FRAMEWORK_NAME,
             role=settings.role,
             hostname=settings.hostname,
-            webui_url=f"http://{settings.rest_advertised}:{settings.rest_port}/",
+            webui_url="",  # known when the web server listens
             failover_timeout_s=settings.mesos_failover_timeout,
         )
 
@@ -207,7 +210,7 @@ class Service:
         return rollout.Limits(
             parallel=self.settings.rollout_parallel,
             reboots=self.settings.reboots_at_a_time,
-            own_addresses=frozenset({self.settings.rest_advertised}),
+            own_addresses=frozenset({self.settings.rest_advertised.strip("[]")}),
             own_may_reboot=self.outside.store.kind != "sqlite",
         )
 
@@ -223,10 +226,11 @@ class Service:
         await self._load()
         async with trio.open_nursery() as foundation:
             foundation.start_soon(supervise, self.journal.mailbox.vitals, self.journal.run)
+            foundation.start_soon(self._end_without_store)
             async with trio.open_nursery() as wire:
                 wire.start_soon(supervise, self.writer_box.vitals, self.link.write)
                 async with trio.open_nursery() as edge:
-                    self.url = await edge.start(self._serve_web, stop)
+                    self._announce(await edge.start(self._serve_web, stop))
                     self._start_actors(edge)
                     task_status.started(self.url)
                     await stop.wait()
@@ -238,10 +242,19 @@ class Service:
                 await self.journal_is_idle()
             foundation.cancel_scope.cancel(reason="wire is down")
 
+    async def _end_without_store(self) -> None:
+        await self.outside.store_lost.wait()
+        raise EndOfServiceError("another scheduler may lead: the store's lock is lost", EXIT_STORE)
+
     async def _serve_web(self, stop: trio.Event, *, task_status: trio.TaskStatus[str]) -> None:
         """It ends by itself when `stop` is set, so that replies under way get a moment."""
         await self.outside.web(self, stop, task_status)
         self._web_ended.set()
+
+    def _announce(self, bound: str) -> None:
+        """Our URL as others reach it, with the port that was really taken."""
+        self.url = f"http://{self.settings.rest_advertised}:{urlsplit(bound).port}"
+        self.session.info = attrs.evolve(self.session.info, webui_url=f"{self.url}/")
 
     async def journal_is_idle(self) -> None:
         """Return when what was asked of the journal is written."""

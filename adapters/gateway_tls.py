@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import attrs
@@ -83,15 +83,18 @@ def gateway_client(
     ca_file: str | None,
     fingerprint: str | None,
     network_backend: httpcore.AsyncNetworkBackend | None = None,
+    pin: Callable[[str], Awaitable[None]] | None = None,
 ) -> httpx.AsyncClient:
     """A client for HttpGateway that trusts the CA file or, without one, only the fingerprint.
 
-    With neither, TLS connections are refused: nothing says whom to trust.
+    With neither, the first certificate is handed to `pin`, which returns when it is stored, and
+    is the only one trusted from then on; without `pin` TLS connections are refused.
     """
     backend = network_backend
     if ca_file is None:
         backend = PinnedBackend(
-            inner=network_backend or httpcore.TrioBackend(), fingerprint=fingerprint or ""
+            inner=network_backend or httpcore.TrioBackend(),
+            trust=Trust(fingerprint=fingerprint or "", pin=pin),
         )
     return make_client(
         network_backend=backend,
@@ -118,11 +121,27 @@ def certificate_fault(error: BaseException) -> GatewayError | None:
 
 
 @attrs.define(kw_only=True)
+class Trust:
+    """The one fingerprint that is trusted; "" until the first one is pinned."""
+
+    fingerprint: str
+    pin: Callable[[str], Awaitable[None]] | None = None
+    _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+
+    async def accepts(self, shown: str) -> bool:
+        async with self._lock:
+            if not self.fingerprint and shown and self.pin is not None:
+                await self.pin(shown)
+                self.fingerprint = shown
+        return bool(shown) and same_fingerprint(shown, self.fingerprint)
+
+
+@attrs.define(kw_only=True)
 class PinnedBackend(httpcore.AsyncNetworkBackend):
     """Passes connections on, and checks the certificate right after each TLS handshake."""
 
     inner: httpcore.AsyncNetworkBackend
-    fingerprint: str
+    trust: Trust
 
     async def connect_tcp(
         self,
@@ -139,7 +158,7 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
             local_address=local_address,
             socket_options=socket_options,
         )
-        return _PinnedStream(stream, self.fingerprint)
+        return _PinnedStream(stream, self.trust)
 
     async def sleep(self, seconds: float) -> None:
         await self.inner.sleep(seconds)
@@ -148,7 +167,7 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
 @attrs.define
 class _PinnedStream(httpcore.AsyncNetworkStream):
     inner: httpcore.AsyncNetworkStream
-    fingerprint: str
+    trust: Trust
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         return await self.inner.read(max_bytes, timeout)
@@ -167,11 +186,12 @@ class _PinnedStream(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         stream = await self.inner.start_tls(ssl_context, server_hostname, timeout)
         shown = _shown_fingerprint(stream)
-        if not shown or not same_fingerprint(shown, self.fingerprint):
+        if not await self.trust.accepts(shown):
             await stream.aclose()
             raise PinMismatchError(
                 f"{server_hostname} shows the certificate {shown or '(none)'}, but "
-                f"{self.fingerprint or 'none'} is pinned: if the change is wanted, pin it anew"
+                f"{self.trust.fingerprint or 'none'} is pinned: if the change is wanted, delete "
+                "the record 'gateway' from the store, or name a CA with -scaleio.ca-file"
             )
         return stream
 

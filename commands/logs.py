@@ -15,7 +15,12 @@ Line = Callable[[str], None]
 
 
 def configure(
-    *, level: str, style: str, redactor: Redactor, out: TextIO | None = None, tap: Line | None = None
+    *,
+    level: str,
+    style: str,
+    redactor: Redactor,
+    out: TextIO | None = None,
+    tap: Line | None = None,
 ) -> None:
     """`tap` gets every line after redaction, whatever the level: the secrets checker's ear."""
     render: Any = (

@@ -137,13 +137,15 @@ class PoweredStore:
         await self.inner.close()
 
 
-def simulated_settings(password: str, extra: Iterable[str] = ()) -> Settings:
+def simulated_settings(
+    password: str, extra: Iterable[str] = (), *, own_address: str = OWN_ADDRESS
+) -> Settings:
     """The settings of the product in the simulated world, through the real parser."""
     argv = [
         "-uri=10.0.0.1:5050",
         "-hostname=scheduler.sim",
         "-user=root",
-        f"-rest.address={OWN_ADDRESS}",
+        f"-rest.address={own_address}",
         "-kernel=install",
         "-scaleio.preconfig.primary=10.0.0.1",
         "-scaleio.preconfig.secondary=10.0.0.2",
@@ -366,5 +368,3 @@ def all_arrived(service: Service | None, expected: int) -> bool:
     if service is None or len(service.board.agents) < expected:
         return False
     return all(shown.phase in ("ready", "failed") for shown in service.board.agents.values())
-
-

@@ -153,16 +153,22 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
 
 
 def prepare(
-    world: World, options: Options, folder: Path, rng: random.Random, loglevel: str
+    world: World,
+    options: Options,
+    folder: Path,
+    rng: random.Random,
+    loglevel: str,
+    *,
+    own_address: str = OWN_ADDRESS,
 ) -> tuple[Rehearsal, Tally]:
     """The product beside its world, watched by the checkers."""
     password = world.shape.password
-    checkers = Checkers(world, secrets=(password,), own_address=OWN_ADDRESS)
+    checkers = Checkers(world, secrets=(password,), own_address=own_address)
     tally = Tally()
     rehearsal = Rehearsal(
         world=world,
         checkers=checkers,
-        settings=simulated_settings(password, options.extra),
+        settings=simulated_settings(password, options.extra, own_address=own_address),
         folder=folder,
         rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
         plant=plant(options.plant, world) if options.plant else None,
@@ -181,7 +187,7 @@ def _own_host(rehearsal: Rehearsal, event: WorldEvent) -> None:
     """The scheduler dies with the host that it runs on."""
     if isinstance(event, HostEvent) and event.kind == "down":
         host = rehearsal.world.hosts[event.host]
-        if host.address == OWN_ADDRESS:
+        if host.address == rehearsal.settings.rest_address:
             rehearsal.crash()
 
 

@@ -11,6 +11,7 @@ from domain.agent import AgentRecord
 
 VERSION: Final = 1
 FRAMEWORK_KEY: Final = "framework"
+GATEWAY_KEY: Final = "gateway"
 INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
 
@@ -38,7 +39,17 @@ class InstallationRecord:
     key: str
 
 
-def encode(body: AgentRecord | FrameworkRecord | InstallationRecord) -> bytes:
+@attrs.frozen(kw_only=True)
+class GatewayRecord:
+    """The SHA-256 fingerprint of the Gateway's certificate, as first seen."""
+
+    fingerprint: str
+
+
+Record = AgentRecord | FrameworkRecord | InstallationRecord | GatewayRecord
+
+
+def encode(body: Record) -> bytes:
     return msgspec.json.encode({"v": VERSION, "kind": type(body).__name__, "body": body})
 
 
