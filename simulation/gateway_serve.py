@@ -139,7 +139,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help="HTTP instead of HTTPS")
     parser.add_argument(
         "--sdc",
-        nargs="*",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="GUID@IP",
         help="connected SDCs, besides the two that are always there",

@@ -232,8 +232,13 @@ def attributes_of(raw: object) -> dict[str, str]:
         if kind == "TEXT":
             found[name.strip()] = str(entry["text"]["value"])
         elif kind == "SCALAR":
-            found[name.strip()] = f"{float(entry['scalar']['value']):.15g}"
+            found[name.strip()] = _number(float(entry["scalar"]["value"]))
         elif kind == "RANGES":
             ranges = entry["ranges"].get("range", [])
             found[name.strip()] = ",".join(f"{r['begin']}-{r['end']}" for r in ranges)
     return found
+
+
+def _number(value: float) -> str:
+    """A whole number in all its digits: it may be a name that only looks like one."""
+    return str(int(value)) if value.is_integer() else f"{value:.15g}"
