@@ -32,6 +32,8 @@ TICK_S: Final = 5.0
 FRESH_S: Final = 2.0  # a wish to reboot need not be followed by a snapshot of its own
 PERMIT_PATIENCE_S: Final = 8.0  # a fresh snapshot is waited for; the host's curl waits 30 s
 
+NOT_COMING: Final = frozenset({"failed", "held", "retired", "lost"})  # no reboot comes of these
+
 log = structlog.get_logger()
 
 
@@ -100,7 +102,12 @@ class RolloutGate:
             subscribed=self.board.link.state == "subscribed",
             storage=self.board.gateway.storage,
             rebooting=self.rebooting,
-            wanting=frozenset(self.reboot_queue),
+            wanting=frozenset(self.reboot_queue)
+            | {
+                host
+                for host, shown in self.board.agents.items()
+                if shown.reboot_wanted and shown.phase not in NOT_COMING
+            },
             phases={host: shown.phase for host, shown in self.board.agents.items()},
         )
 

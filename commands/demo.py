@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.table import Table
 
 from commands.rehearsal import Rehearsal, all_arrived
-from commands.simulate import Options, deliver, prepare, report_of, scratch
+from commands.simulate import Options, deliver, prepare, report_of, scratch, whole
 from simulation.clock import PacedClock
 from simulation.storms import Storm
 from simulation.world import Shape, build
@@ -45,9 +45,11 @@ class Plan:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--agents", type=int, default=25, metavar="N")
+    parser.add_argument("--agents", type=whole(1, 20000), default=25, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
-    parser.add_argument("--port", type=int, default=0, help="of the page; 0 takes a free one")
+    parser.add_argument(
+        "--port", type=whole(0, 65535), default=0, help="of the page; 0 takes a free one"
+    )
     parser.add_argument("--keep", action="store_true", help="go on serving until Ctrl-C")
 
 

@@ -47,3 +47,19 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(out or sys.stderr),
         cache_logger_on_first_use=False,
     )
+    _take_in_libraries()
+
+
+class _Libraries(logging.Handler):
+    """What libraries warn of, as lines of ours: in the same form, with secrets hidden."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, record.getMessage(), library=record.name)
+
+
+def _take_in_libraries() -> None:
+    root = logging.getLogger()
+    for old in [handler for handler in root.handlers if isinstance(handler, _Libraries)]:
+        root.removeHandler(old)
+    root.addHandler(_Libraries(level=logging.WARNING))

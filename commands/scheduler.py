@@ -153,9 +153,31 @@ async def _run(settings: Settings, catalog: Catalog | None, redactor: Redactor) 
     stop = trio.Event()
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signals, stop)
-        service = await production(settings, catalog, redactor, stack)
-        await service.run(stop)
+        service = await _opened(settings, catalog, redactor, stack, stop)
+        if service is not None:
+            await service.run(stop)
         nursery.cancel_scope.cancel(reason="stopped")
+
+
+async def _opened(
+    settings: Settings,
+    catalog: Catalog | None,
+    redactor: Redactor,
+    stack: AsyncExitStack,
+    stop: trio.Event,
+) -> Service | None:
+    """None when the order to stop comes first: a store's lock or a master may be waited for."""
+    service = None
+    async with trio.open_nursery() as nursery:
+
+        async def give_up() -> None:
+            await stop.wait()
+            nursery.cancel_scope.cancel(reason="stopped before everything was open")
+
+        nursery.start_soon(give_up)
+        service = await production(settings, catalog, redactor, stack)
+        nursery.cancel_scope.cancel(reason="everything is open")
+    return service
 
 
 async def production(

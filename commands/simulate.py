@@ -8,7 +8,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -60,7 +60,7 @@ class Options:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--agents", type=_whole, default=25, metavar="N")
+    parser.add_argument("--agents", type=whole(1, 20000), default=25, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--faults", choices=tuple(PAUSES_S), default="none")
     parser.add_argument("--plant", choices=NAMES, default="", help="a deliberate wrong")
@@ -69,10 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loglevel", default="critical")
 
 
-def _whole(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 20000:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to 20000")
-    return int(text)
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A reader of decimal numbers from `low` to `high`, for argparse."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a number from {low} to {high}")
+        return int(text)
+
+    return read
 
 
 def run(namespace: argparse.Namespace) -> int:

@@ -173,6 +173,7 @@ class AgentRecord:
     done: tuple[str, ...] = ()  # steps that ended well since the last survey
     facts: Facts | None = None
     surveyed: float = 0.0
+    look_after: float = 0.0  # unix: what was ordered takes until then, a survey before says nothing
     candidates: Mapping[str, float] = attrs.field(factory=dict)  # device -> first judged empty
     claimed: Mapping[str, str] = attrs.field(factory=dict)  # device that passed all checks -> pool
     sds_id: str = ""

@@ -22,7 +22,7 @@ from domain.agent import (
     TaskState,
 )
 from domain.facts import Facts
-from domain.plan import KEEPER, Plan
+from domain.plan import KEEPER, REBOOT, SURVEY, Plan
 
 PAUSE_FIRST_S: Final = 5.0
 PAUSE_CEILING_S: Final = 300.0
@@ -129,6 +129,7 @@ class Draft:
             self._withdraw_unsent()
             self._give_back_unarmed()
         if phase is Phase.READY:
+            self.lost_in_row = 0
             self.change(error="", tail="", attempts={})
 
     def _withdraw_unsent(self) -> None:
@@ -184,6 +185,12 @@ class Draft:
             self.change(task=None)
             self.remember_ended(task.task_id)
 
+    def doubt_boot(self) -> None:
+        """A reboot step of unknown fate may have armed the host: look before arming it again."""
+        task = self.record.task
+        if task is not None and task.step == REBOOT:
+            self.change(surveyed=0.0)
+
     def drop_task(self) -> None:
         """The task is dead or never was: nobody shall reconcile it any more."""
         task = self.record.task
@@ -215,13 +222,21 @@ class Draft:
     # -- failures --------------------------------------------------------------------------
 
     def fail(self, what: str, cure: str) -> None:
+        if not self.at_work():
+            return
         self.change(error=f"{self.record.host}: {what}; {cure}")
         if self.record.reboot is not None and not self.record.reboot.armed:
             self.change(reboot=attrs.evolve(self.record.reboot, permit=""))
             self.do(effects.FreeReboot())
         self.signal(Signal.BROKEN, what)
 
+    def at_work(self) -> bool:
+        """True in the phases that a failure can end."""
+        return Signal.BROKEN in NEXT[self.record.phase]
+
     def failed_attempt(self, step: str, why: str) -> None:
+        if not self.at_work():
+            return  # a task that outlived its time: what is said of the agent stays true
         count = self.record.attempts.get(step, 0)
         self.change(error=f"{self.record.host}: step {step} failed: {why}; it is tried again")
         if count >= self.rules.attempts_max:
@@ -233,6 +248,12 @@ class Draft:
         doubled = PAUSE_FIRST_S * 2.0 ** min(count, 8)
         wait = min(PAUSE_CEILING_S, doubled) * (0.5 + self.moment.jitter / 2)
         self.not_before = max(self.not_before, self.moment.now + wait)
+        self.look_after(step)
+
+    def look_after(self, step: str) -> None:
+        """Nobody knows how far a step got that did not end well: look before the next try."""
+        if step not in (SURVEY, REBOOT):
+            self.doubt(f"step {step} did not end well: looking again")
 
     def blocked(self, sentence: str) -> None:
         """Nothing can go on until the operator gives what is missing: make room for others."""

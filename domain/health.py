@@ -111,7 +111,7 @@ def _agents(agents: tuple[AgentView, ...]) -> Iterable[Finding]:
                 name="agent-lost",
                 severity="warning",
                 subject=agent.host,
-                text="Mesos cannot reach this agent",
+                text=f"Mesos cannot reach agent {agent.host}",
             )
     for step, hosts in failing.items():
         if len(hosts) >= MANY_AGENTS:
@@ -128,46 +128,67 @@ def _storage(
 ) -> Iterable[Finding]:
     if not storage.mdm_normal:
         yield Finding(
-            name="mdm-not-normal", severity="critical", subject="", text=storage.mdm_detail
+            name="mdm-not-normal",
+            severity="critical",
+            subject="",
+            text=f"the MDM cluster is not normal ({storage.mdm_detail})",
         )
     for pool in storage.pools:
-        yield from _capacity(pool, limits, before)
-        if pool.failed_kb:
-            yield _pool("data-failed", "critical", pool, f"{pool.failed_kb} KB of data failed")
-        if pool.degraded_kb:
-            text = f"{pool.degraded_kb} KB of data have one copy only"
-            yield _pool("data-degraded", "critical", pool, text)
-        if pool.moving:
-            yield _pool("rebuilding", "info", pool, "data is being rebuilt or rebalanced")
+        yield from _pool(pool, _pool_subject(storage, pool), limits, before)
+    sds_names = {sds.id: sds.name for sds in storage.sds}
     for sds in storage.sds:
         if not sds.good:
             yield Finding(
-                name="sds-unhealthy", severity="critical", subject=sds.name, text=sds.detail
+                name="sds-unhealthy",
+                severity="critical",
+                subject=sds.name,
+                text=f"SDS {sds.name} is not healthy ({sds.detail})",
             )
     for device in storage.devices:
         if not device.good:
+            subject = f"{device.path} of {sds_names.get(device.sds_id, device.sds_id)}"
             yield Finding(
-                name="device-error", severity="warning", subject=device.path, text=device.detail
+                name="device-error",
+                severity="warning",
+                subject=subject,
+                text=f"device {subject}: {device.detail}",
             )
 
 
-def _pool(name: str, severity: str, pool: PoolState, text: str) -> Finding:
-    return Finding(
-        name=name, severity=severity, subject=pool.name, text=f"pool {pool.name}: {text}"
-    )
+def _pool_subject(storage: StorageSnapshot, pool: PoolState) -> str:
+    """Two protection domains may have pools of the same name: then the domain's is added."""
+    if sum(other.name == pool.name for other in storage.pools) < 2:
+        return pool.name
+    domains = {domain.id: domain.name for domain in storage.domains}
+    return f"{domains.get(pool.domain_id, pool.domain_id)}/{pool.name}"
+
+
+def _pool(
+    pool: PoolState, subject: str, limits: Limits, before: frozenset[tuple[str, str]]
+) -> Iterable[Finding]:
+    found = [*_capacity(pool, subject, limits, before)]
+    if pool.failed_kb:
+        found.append(("data-failed", "critical", f"{pool.failed_kb} KB of data failed"))
+    if pool.degraded_kb:
+        text = f"{pool.degraded_kb} KB of data have one copy only"
+        found.append(("data-degraded", "critical", text))
+    if pool.moving:
+        found.append(("rebuilding", "info", "data is being rebuilt or rebalanced"))
+    for name, severity, text in found:
+        yield Finding(name=name, severity=severity, subject=subject, text=f"pool {subject}: {text}")
 
 
 def _capacity(
-    pool: PoolState, limits: Limits, before: frozenset[tuple[str, str]]
-) -> Iterable[Finding]:
+    pool: PoolState, subject: str, limits: Limits, before: frozenset[tuple[str, str]]
+) -> Iterable[tuple[str, str, str]]:
     used = used_percent(pool)
     for name, severity, limit in (
         ("capacity-critical", "critical", limits.capacity_critical),
         ("capacity-high", "warning", limits.capacity_high),
     ):
-        slack = HYSTERESIS_PERCENT if (name, pool.name) in before else 0
+        slack = HYSTERESIS_PERCENT if (name, subject) in before else 0
         if used >= limit - slack and pool.capacity_kb:
-            yield _pool(name, severity, pool, f"{used} % in use, limit {limit} %: add devices")
+            yield name, severity, f"{used} % in use, limit {limit} %: add devices"
             return
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from domain.storage import StorageSnapshot
+
+NAME_TAIL_CHARACTERS: Final = 18  # with a dash and 12 hex digits: 31, the most a name may have
 
 
 @attrs.frozen(kw_only=True)
@@ -94,6 +98,13 @@ def sds_name(address: str) -> str:
     return f"sds_{address}"
 
 
+def device_name(host: str, path: str) -> str:
+    """At most 31 characters, and unique in the cluster: hosts have equal paths, disks long ids."""
+    tail = "".join(c for c in path.rpartition("/")[2] if c.isalnum() or c in "-_.")
+    digest = hashlib.sha256(f"{host} {path}".encode()).hexdigest()[:12]
+    return f"{tail[-NAME_TAIL_CHARACTERS:]}-{digest}"
+
+
 def next_act(storage: StorageSnapshot, spec: JoinSpec) -> Act:
     """The first thing that is missing, in dependency order; Joined when nothing is."""
     sds_id = ""
@@ -127,8 +138,13 @@ def _serve(storage: StorageSnapshot, spec: JoinSpec) -> Act:
         return Wait(f"SDS {sds.name} is not healthy yet ({sds.detail})")
     there = {d.path: d for d in storage.devices if d.sds_id == sds.id}
     for path, pool in spec.devices.items():
+        if path not in there and pool not in pools:
+            return Refuse(
+                f"device {path} was chosen for pool {pool}, which {spec.domain} does not have "
+                "and the agent's attributes no longer name: name the pool again, or create it"
+            )
         if path not in there:
-            return AddDevice(sds.id, pools[pool].id, path, path.rpartition("/")[2][:31])
+            return AddDevice(sds.id, pools[pool].id, path, device_name(spec.host, path))
         if not there[path].good:
             return Wait(f"device {path} is not ready yet ({there[path].detail})")
     return Joined(sds.id)

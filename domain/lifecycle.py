@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from domain import effects, inbox, progress
 from domain.agent import KeeperRef, Phase, Signal, TaskRef, TaskState, parse_task_id
 from domain.draft import Agent, Draft, Moment, Rules
+from domain.facts import Receipt
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 
 REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
@@ -52,8 +53,7 @@ def _handle(draft: Draft, message: inbox.AgentInbox) -> None:  # noqa: C901 - on
         case inbox.Surveyed():
             _survey_read(draft, message)
         case inbox.SlotGranted():
-            draft.asked.pop("slot", None)
-            draft.change(slot=True)
+            _slot_granted(draft)
         case inbox.RebootGranted():
             _reboot_granted(draft, message)
         case inbox.Waiting():
@@ -81,6 +81,14 @@ def _started(draft: Draft) -> None:
         draft.signal(Signal.RESUME, "observe mode is over")
 
 
+def _slot_granted(draft: Draft) -> None:
+    """A place that comes when we have gone to rest goes back: the gate has freed it already."""
+    if draft.asked.pop("slot", None) is not None:
+        draft.change(slot=True)
+    elif not draft.record.slot:
+        draft.do(effects.FreeSlot())
+
+
 def _sighted(draft: Draft, message: inbox.Sighted) -> None:
     record = draft.record
     renamed = message.agent_id != record.agent_id
@@ -93,6 +101,7 @@ def _sighted(draft: Draft, message: inbox.Sighted) -> None:
     )
     if renamed and record.agent_id:
         # A new id on a known host: the old id is dead, and with it every task it had.
+        draft.doubt_boot()
         draft.drop_task()
         if record.keeper is not None:
             draft.do(effects.Withdraw(task_id=record.keeper.task_id, dead=True))
@@ -130,11 +139,14 @@ def _task_status(draft: Draft, task: TaskRef, status: inbox.Status) -> None:
         draft.change_task(state=TaskState.RUNNING)
         draft.back_from_the_lost()
         return
+    if status.uuid:
+        draft.back_from_the_lost()  # the agent itself says so
     code = 0 if status.state == "TASK_FINISHED" else status_exit_code(status)
     if code is not None:
         draft.change_task(state=TaskState.ENDED, exit_code=code, message=status.message[:200])
         draft.asked.pop("output", None)
         return
+    draft.doubt_boot()
     draft.end_task()
     _attempt_lost(draft, task.step, status)
 
@@ -154,6 +166,9 @@ def _attempt_lost(draft: Draft, step: str, status: inbox.Status) -> None:
     if status.reason == "REASON_MAX_COMPLETION_TIME_REACHED":
         draft.failed_attempt(step, "it did not end within its time")
         return
+    if _ended_of_itself(status):
+        draft.failed_attempt(step, status.message or status.reason)
+        return
     draft.uncount(step)
     draft.lose_one()
     what = status.reason.removeprefix("REASON_").replace("_", " ").lower() or "no reason given"
@@ -165,11 +180,21 @@ def _attempt_lost(draft: Draft, step: str, status: inbox.Status) -> None:
         draft.signal(Signal.DOUBT)
 
 
+def _ended_of_itself(status: inbox.Status) -> bool:
+    """By a signal, or at the limits of its container: its own doing, so it counts."""
+    return status.state == "TASK_FAILED" and (
+        status.message.startswith("Command terminated with signal")
+        or status.reason.startswith("REASON_CONTAINER_LIMITATION")
+    )
+
+
 def _keeper_status(draft: Draft, keeper: KeeperRef, status: inbox.Status) -> None:
     if status.terminal:
         draft.change(keeper=None)
         draft.remember_ended(keeper.task_id)
         draft.pause()
+        if status.uuid:
+            draft.back_from_the_lost()
         draft.doubt(f"the keeper task ended ({status.state}: {status.message or status.reason})")
         return
     if status.state in NOT_THERE:
@@ -192,8 +217,10 @@ def _stranger(draft: Draft, status: inbox.Status) -> None:
     named = parse_task_id(status.task_id)
     if named is None or status.state in NOT_THERE:
         return
+    if not draft.record.agent_id:
+        draft.change(agent_id=status.agent_id)  # it is the first word we have of this agent
     record, step = draft.record, named[1]
-    ours = status.agent_id == record.agent_id
+    ours = bool(status.agent_id) and status.agent_id == record.agent_id
     if step == KEEPER and record.keeper is None and ours:
         draft.change(
             keeper=KeeperRef(task_id=status.task_id, agent_id=status.agent_id, running=True)
@@ -230,9 +257,9 @@ def _output(draft: Draft, message: inbox.Output) -> None:
         return
     draft.asked.pop("output", None)
     draft.end_task()
-    draft.lost_in_row = 0
     code = task.exit_code
     if code in (0, 20, 21):
+        draft.lost_in_row = 0
         _step_held(draft, task.step, code)
         return
     why = _last_line(message.stderr) or message.fault or task.message or "no output"
@@ -253,11 +280,12 @@ def _step_held(draft: Draft, step: str, code: int) -> None:
         draft.change(probe=record.probe.replace("mapped:", "seen:"))
         return
     if step == AGENT_RESTART:
-        draft.change(restart=False)
-        draft.not_before = draft.moment.now + AGENT_RESTART_WAIT_S
+        draft.change(restart=False, look_after=draft.moment.unix + AGENT_RESTART_WAIT_S)
         draft.doubt("the Mesos agent is restarting with its new settings")
         return
-    draft.change(done=(*record.done, step), error="", tail="")
+    draft.change(done=(*record.done, step))
+    if draft.at_work():
+        draft.change(error="", tail="")
     if code == 20 and record.facts is not None:
         blocks = any(s.name == step and s.reboot_blocks_join for s in draft.plan.steps)
         draft.want_reboot(f"what step {step} brought holds after a reboot", before_join=blocks)
@@ -277,8 +305,9 @@ def _step_failed(draft: Draft, step: str, code: int | None, why: str) -> None:
             draft.uncount(step)
             draft.lose_one()
             draft.pause()
-            draft.change(reason=f"step {step} asks to be tried later: {why}")
             draft.check_patience(step, why)
+            draft.look_after(step)
+            draft.change(reason=f"step {step} asks to be tried later: {why}")
         case 78:
             draft.fail(f"step {step} cannot work on this host: {why}", "mend it, then retry")
         case 65 if step == CLAIM:
@@ -300,7 +329,6 @@ def _survey_read(draft: Draft, message: inbox.Surveyed) -> None:
         else:
             draft.failed_attempt(SURVEY, why)
         return
-    draft.lost_in_row = 0
     draft.take_facts(message.facts, message.plan)
     _after_survey(draft)
 
@@ -320,7 +348,12 @@ def _after_survey(draft: Draft) -> None:
         return  # held or failed meanwhile: the facts are kept, nothing moves
     if record.reboot is not None and not draft.same_boot():
         draft.change(reboot=None)  # somebody else rebooted it
-    if draft.plan.fault:
+    if any(r.step == AGENT_RESTART and r.state == "open" for r in _receipts(draft)):
+        draft.change(
+            look_after=draft.moment.unix + AGENT_RESTART_WAIT_S,
+            reason="its Mesos agent is being restarted, and watched by the host",
+        )
+    elif draft.plan.fault:
         draft.fail(draft.plan.fault, "mend it, then retry")
     elif draft.rules.mode == "observe":
         draft.change(held_by="observe")
@@ -329,9 +362,16 @@ def _after_survey(draft: Draft) -> None:
         draft.signal(Signal.SURVEYED)
 
 
+def _receipts(draft: Draft) -> tuple[Receipt, ...]:
+    return draft.record.facts.receipts if draft.record.facts is not None else ()
+
+
 def _reboot_granted(draft: Draft, message: inbox.RebootGranted) -> None:
     record = draft.record
     draft.asked.pop("reboot", None)
+    if record.phase is Phase.REBOOTING and record.reboot is not None:
+        if record.reboot.permit == message.permit:
+            return  # asked twice, granted twice: it is one permission
     if record.phase is not Phase.REBOOT_WANTED or record.reboot is None:
         draft.do(effects.FreeReboot())
         return

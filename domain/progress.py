@@ -12,6 +12,7 @@ from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 OUTPUT_PATIENCE_S: Final = 60.0  # a sandbox is read in well under a second
 SLOT_PATIENCE_S: Final = 60.0  # the question is repeated, in case the gate was restarted
 STORAGE_PATIENCE_S: Final = 180.0  # a join is a dozen calls of up to 10 s
+LOOK_AFTER_MAX_S: Final = 120.0  # a wall clock that was set back must not hold an agent
 PASSES_MAX: Final = 16  # phases are thirteen: more would be a loop, and a bug
 
 
@@ -32,8 +33,7 @@ def _step(draft: Draft) -> None:
         case Phase.SEEN if draft.record.agent_id:
             draft.signal(Signal.STARTED)
         case Phase.SURVEYING:
-            if draft.record.agent_id:
-                draft.launch(SURVEY)
+            _survey(draft)
         case Phase.INSTALLING:
             _install(draft)
         case Phase.JOINING:
@@ -68,6 +68,14 @@ def _ask(draft: Draft, question: str, patience_s: float) -> bool:
         return False
     draft.asked[question] = draft.moment.now + patience_s
     return True
+
+
+def _survey(draft: Draft) -> None:
+    wait = draft.record.look_after - draft.moment.unix
+    if wait > 0:
+        draft.not_before = max(draft.not_before, draft.moment.now + min(wait, LOOK_AFTER_MAX_S))
+    elif draft.record.agent_id:
+        draft.launch(SURVEY)
 
 
 def _has_slot(draft: Draft) -> bool:
@@ -182,10 +190,10 @@ def _reboot(draft: Draft) -> None:
     reboot = draft.record.reboot
     if reboot is None:
         draft.signal(Signal.BACK)
-    elif not reboot.armed:
-        draft.launch(REBOOT)
-    else:
+    elif reboot.armed or not draft.record.surveyed:
         draft.launch(SURVEY)
+    else:
+        draft.launch(REBOOT)
 
 
 def _activate(draft: Draft) -> None:

@@ -59,7 +59,7 @@ def decode(raw: bytes, kind: type[R], *, key: str) -> R:
         envelope = msgspec.json.decode(raw)
         version = envelope["v"]
         body: Any = envelope["body"]
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RecordError(f"store record {key!r} is no record of ours: {raw[:40]!r}") from error
     if version != VERSION:
         raise RecordError(

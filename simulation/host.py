@@ -203,6 +203,8 @@ class SimulatedHost:
     receipts: dict[str, Receipt] = attrs.field(factory=dict, init=False)
     locked_by: StepRun | None = attrs.field(default=None, init=False)
     armed_reboot: bool = attrs.field(default=False, init=False)
+    armed_restart: bool = attrs.field(default=False, init=False)
+    ended_well: set[str] = attrs.field(factory=set, init=False)  # steps that told 0, 20 or 21
     _changes_left: int | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -242,7 +244,10 @@ class SimulatedHost:
             return StepOutcome(exit_code=0, stdout=survey_text(self))
         ended = host_steps.run(self, step, environment)
         outcome = _outcome(step, ended.code, ended.reason, ended.sentence, ended)
-        return outcome if code is None else attrs.evolve(outcome, exit_code=code)
+        outcome = outcome if code is None else attrs.evolve(outcome, exit_code=code)
+        if outcome.exit_code in {0, 20, 21}:
+            self.ended_well.add(step)
+        return outcome
 
     def apply_part(self, step: str, environment: Mapping[str, str]) -> None:
         self._changes_left = self.rng.randrange(6)
@@ -276,7 +281,7 @@ class SimulatedHost:
         self.module_loaded = False
         self.services.clear()
         self.locked_by = None
-        self.armed_reboot = False
+        self.armed_reboot = self.armed_restart = False
 
     def boot(self) -> None:
         self.up = True
@@ -301,6 +306,7 @@ class SimulatedHost:
 
     def agent_restarted(self) -> bool:
         """The agent's service was restarted by the watcher: True when it came back as wanted."""
+        self.armed_restart = False
         if self.dials.agent_restart_breaks:
             self.next_isolation = ()
             self.write_receipt("agent-restart", "rolled-back")

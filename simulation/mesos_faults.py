@@ -25,6 +25,7 @@ class Faults:
 
     mesos: SimulatedMesos
     forwarding: Forwarding
+    _reboots: dict[str, int] = attrs.field(factory=dict, init=False)  # host -> how many so far
 
     def _tell(self, fault: str, target: str = "") -> None:
         state = self.mesos.state
@@ -205,15 +206,28 @@ class Faults:
         agent.start()
 
     def agent_restart(self, hostname: str, *, down_s: float = 5.0, new_id: bool = False) -> None:
-        self.agent_down(hostname)
-        self.mesos.timers.later(down_s, lambda: self.agent_up(hostname, new_id=new_id))
+        """Nothing where the agent is down already."""
+        if self._agent(hostname).up:
+            self.agent_down(hostname)
+            self._up_later(hostname, down_s, new_id=new_id)
+
+    def _up_later(self, hostname: str, down_s: float, *, new_id: bool) -> None:
+        """Unless the host goes down (again) meanwhile: its boot then starts the agent."""
+        reboots = self._reboots.get(hostname, 0)
+
+        def up() -> None:
+            if self._reboots.get(hostname, 0) == reboots:
+                self.agent_up(hostname, new_id=new_id)
+
+        self.mesos.timers.later(down_s, up)
 
     def reboot(self, hostname: str, *, down_s: float = 60.0, new_id: bool = False) -> None:
         """The whole host goes down, and comes back after `down_s`."""
         self._tell("reboot", hostname)
+        self._reboots[hostname] = self._reboots.get(hostname, 0) + 1
         self._agent(hostname).reboot()
         self.mesos.close(self._agent(hostname).address)
-        self.mesos.timers.later(down_s, lambda: self.agent_up(hostname, new_id=new_id))
+        self._up_later(hostname, down_s, new_id=new_id)
 
     def agent_leaves(self, hostname: str, *, for_s: float = LEAVES_FOR_S) -> None:
         """A clean unregistration; it comes back with another id."""

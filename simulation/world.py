@@ -136,9 +136,10 @@ class World:
         """Power goes, everything on the host with it, and comes back half a minute later."""
         host = self.hosts[hostname]
         down_s = self.rng.uniform(20.0, 50.0)
+        # Tasks die first: what they leave half done must not outlive the power.
+        self.mesos.faults.reboot(hostname, down_s=down_s, new_id=new_id)
         host.power_off()
         self.tell(HostEvent(at=trio.current_time(), kind="down", host=hostname))
-        self.mesos.faults.reboot(hostname, down_s=down_s, new_id=new_id)
         self.gateway.set_sds_connected(host.address, connected=False)
         self.gateway.set_sdc_connected(host.sdc_guid, connected=False)
         await trio.sleep(down_s - 5.0)

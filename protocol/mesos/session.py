@@ -125,6 +125,8 @@ def redirect_base(location: str, *, scheme: str) -> str | None:
         return None
     if not host or not all(c.isalnum() or c in "-._:" for c in host):
         return None
+    if parts.scheme not in ("", "http", "https"):
+        return None
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme or scheme}://{name}:{port or 5050}"
 

@@ -283,6 +283,7 @@ class AgentLife(RuleBasedStateMachine):
     def health_doubts(self) -> None:
         self.tell(inbox.Doubted(why="its SDC is not connected"))
 
+    @precondition(lambda self: self.agent.record.agent_id)
     @rule(state=st.sampled_from(["TASK_RUNNING", "TASK_FINISHED"]), number=st.integers(1, 30))
     def late_word_of_another_task(self, state: str, number: int) -> None:
         stranger = effects.Launch(

@@ -11,8 +11,16 @@ STEP=unknown
 CHANGED=false
 EXTRA=
 
+# When this task began and ended, in nanoseconds, for whoever asks later what ran when. The health
+# check of a task runs in the task's own sandbox, perhaps at the same moment, and is no task.
+(
+    set -C
+    printf '%s begin\n' "$(date +%s%N)" >"$SANDBOX/done-times"
+) 2>/dev/null || :
+
 # finish CODE REASON [SENTENCE]
 finish() {
+    [ "$STEP" = keeper_health ] || printf '%s end %s\n' "$(date +%s%N)" "$1" >>"$SANDBOX/done-times"
     [ -z "${3:-}" ] || printf '%s: %s\n' "$STEP" "$3" >&2
     printf '@result {"step":"%s","changed":%s,"reason":"%s"%s}\n' "$STEP" "$CHANGED" "$2" "$EXTRA"
     exit "$1"

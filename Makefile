@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target works by itself in a fresh clone: it makes .venv where that is missing. Every target
+# but `demo` ends with one line `NAME: key=value ...`; the exit status tells the same.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+RUN := sh tools/venv.sh run && $(PYTHON)
+TEST := sh tools/venv.sh test && $(PYTHON)
+SEEDS ?= 20
+MINUTES ?= 10
+
+.PHONY: help demo test check doctor real fidelity lab soak fuzz browser bench docs zipapp lock
+
+help:
+	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
+	@echo "make test      everything that this machine can test (REQUIRE=all: a missing tier fails)"
+	@echo "make check     lint, types, architecture, shell scripts"
+	@echo "make doctor    which tests this machine can run, and what it lacks for the others"
+	@echo "make real      tests with a real Apache Mesos and a real ZooKeeper on loopback"
+	@echo "make soak      many simulated clusters in a storm of faults (SEEDS=$(SEEDS) MINUTES=$(MINUTES))"
+	@echo "make docs      renew the parts of docs/ that are made from the code"
+	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
+	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
+	@echo "not built yet: fidelity lab fuzz browser bench"
+
+demo:
+	@$(RUN) cli.py demo $(if $(filter 1,$(KEEP)),--keep)
+
+test:
+	@$(TEST) -m tools.run_tests
+
+check:
+	@$(TEST) -m tools.check
+
+doctor:
+	@$(TEST) -m tools.doctor
+
+real:
+	@$(TEST) -m tools.run_tests --only real zk
+
+soak:
+	@$(RUN) -m tools.soak --seeds "$(SEEDS)" --minutes "$(MINUTES)"
+
+docs:
+	@$(RUN) -m tools.docs
+
+zipapp:
+	@$(TEST) -m tools.zipapp
+
+lock:
+	@$(TEST) -m tools.lock $(if $(filter 1,$(UPGRADE)),--upgrade)
+
+fidelity lab fuzz browser bench:
+	@echo "$@: built=no (this version does not have it yet)"; exit 2

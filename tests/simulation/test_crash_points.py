@@ -1,0 +1,101 @@
+"""The scheduler may die between any two steps it takes: the next one finishes the agent.
+
+`CRASH_POINTS=all` tries every step of the reference run, `CRASH_POINTS=1000` that many.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import attrs
+import pytest
+
+from simulation.crash_points import Steps, spread
+from simulation.world import Shape
+from tests.simulation.stage import Stage, play
+
+POINTS_TRIED: Final = 108  # of about 3,400: what fits into `make test`
+PAIRS_TRIED: Final = 12  # the second crash hits the scheduler that is just finding its way
+BETWEEN_CRASHES: Final = 90  # steps: loading, subscribing, reconciling
+SEED: Final = 7
+
+
+@attrs.frozen(kw_only=True)
+class Course:
+    """How one onboarding went. `whole`: it ended ready and no promise was broken."""
+
+    steps: int
+    crashes: int
+    virtual_s: float
+    whole: bool
+    fault: str = ""
+
+
+def onboard(*crash_before: int) -> Course:
+    """One storage agent with a reboot on its way, and a crash before each of those steps."""
+    steps = Steps(at=frozenset(crash_before))
+
+    async def story(stage: Stage) -> Course:
+        for host in stage.world.hosts.values():
+            host.kernel = host.next_kernel = host.os.kernel  # one reboot is enough: rexray's
+            host.dials.slow = 0.1  # fewer polls in between, so that points differ more
+        stage.adopt, steps.act = steps.adopt, stage.rehearsal.crash
+        stage.raise_curtain()
+        fault = ""
+        try:
+            await stage.all_ready()
+        except AssertionError as broken:
+            fault = f"{broken}; {stage.checkers.violations}"
+        return Course(
+            steps=steps.taken,
+            crashes=stage.rehearsal.crashes,
+            virtual_s=stage.rehearsal.wall(),
+            whole=not fault,
+            fault=fault,
+        )
+
+    shape = Shape(agents=1, storage=1)
+    extra = ("-devices.claim-delay=5",)
+    return play(story, seed=SEED, shape=shape, extra=extra, curtain=False, instruments=[steps])
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Course:
+    return onboard()
+
+
+def test_the_same_seed_takes_the_same_steps(undisturbed: Course) -> None:
+    """Otherwise a crash point would name another place in each run."""
+    assert undisturbed.whole, undisturbed.fault
+    assert undisturbed.crashes == 0
+    assert onboard() == undisturbed
+
+
+@pytest.mark.timeout(7200)  # of which `make test` takes less than one minute
+def test_a_crash_at_any_await_forgets_nothing_and_repeats_nothing(
+    undisturbed: Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    total = undisturbed.steps
+    asked = os.environ.get("CRASH_POINTS", str(POINTS_TRIED))
+    points = spread(total, total if asked == "all" else int(asked))
+    failed: dict[int, str] = {}
+    for point in points:
+        course = onboard(point)
+        assert course.crashes == 1, f"no crash happened before step {point}"
+        if not course.whole:
+            failed[point] = course.fault
+    with capsys.disabled():
+        print(f"\ncrash points: tried={len(points)} of {total} violations={len(failed)}")
+    assert len(points) >= min(total, 100)
+    assert failed == {}
+
+
+def test_a_crash_right_after_a_crash_is_no_worse(undisturbed: Course) -> None:
+    failed: dict[int, str] = {}
+    for point in spread(undisturbed.steps, PAIRS_TRIED):
+        course = onboard(point, point + BETWEEN_CRASHES)
+        assert course.crashes == 2
+        if not course.whole:
+            failed[point] = course.fault
+    assert failed == {}

@@ -1,0 +1,75 @@
+"""`make docs`: renew what in docs/ is made from the code. The rest of each file stays as it is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from domain.agent import NEXT, Phase, Signal
+from settings import docs_table
+
+DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+FLAGS_BEGIN: Final = "| Flag | Variables | Default | Meaning |\n"
+PHASES_BEGIN: Final = "```mermaid\nstateDiagram-v2\n"
+PHASES_END: Final = "\n\n<!-- end of what `make docs` writes -->\n"
+ASIDE: Final = (Signal.DOUBT, Signal.GONE, Signal.BROKEN, Signal.HOLD, Signal.DRAIN)
+
+
+def main() -> int:
+    changed = [name for name, text in renewed().items() if _write(DOCS / name, text)]
+    print(f"docs: files={len(renewed())} changed={','.join(changed) or 'none'}")
+    return 0
+
+
+def renewed() -> dict[str, str]:
+    """File name -> the content that it should have."""
+    flags = (DOCS / "flags.md").read_text(encoding="utf-8")
+    operations = (DOCS / "operations.md").read_text(encoding="utf-8")
+    return {
+        "flags.md": _replaced(flags, FLAGS_BEGIN, "\n\n", docs_table().strip("\n")),
+        "operations.md": _replaced(operations, PHASES_BEGIN, PHASES_END, phases()),
+    }
+
+
+def phases() -> str:
+    """The phases and what leads from one to the next, from the table that the product runs on.
+
+    What leads to the same phase from many stands in a table below the picture.
+    """
+    lines = [PHASES_BEGIN.rstrip("\n"), f"    [*] --> {Phase.SEEN.value}"]
+    for phase, row in NEXT.items():
+        lines += [
+            f"    {phase.value} --> {after.value}: {signal.value}"
+            for signal, after in row.items()
+            if signal not in ASIDE and after is not phase
+        ]
+    lines += [f"    {Phase.RETIRED.value} --> [*]", "```", ""]
+    lines += ["| Signal | Leads to | From |", "|---|---|---|"]
+    for signal in ASIDE:
+        starts = [phase for phase, row in NEXT.items() if row.get(signal, phase) is not phase]
+        (target,) = {NEXT[phase][signal] for phase in starts}
+        lines.append(f"| {signal.value} | {target.value} | {_named(starts)} |")
+    return "\n".join(lines)
+
+
+def _named(starts: list[Phase]) -> str:
+    return ", ".join(phase.value for phase in starts)
+
+
+def _replaced(text: str, begin: str, end: str, part: str) -> str:
+    """`text` with what stands from `begin` up to `end` exchanged."""
+    start = text.index(begin)
+    stop = text.find(end, start)
+    return text[:start] + part + (text[stop:] if stop >= 0 else "\n")
+
+
+def _write(path: Path, text: str) -> bool:
+    if path.read_text(encoding="utf-8") == text:
+        return False
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

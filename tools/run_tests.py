@@ -1,0 +1,115 @@
+"""`make test` and `make real`: the checks, the tests, and each tier that this machine can run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from tests.conftest import tier_needs
+from tools import check, counting
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+ALWAYS: Final = ("unit", "property", "simulation", "architecture")  # folders below tests/
+
+
+@attrs.define
+class Tally:
+    """A checker counts as one test."""
+
+    passed: int = 0
+    failed: int = 0
+    run: list[str] = attrs.field(factory=list)
+    missing: list[str] = attrs.field(factory=list)
+
+    def add(self, tier: str, passed: int, failed: int) -> None:
+        self.passed += passed
+        self.failed += failed
+        self.run.append(tier)
+        print(f"=== {tier}: {passed} passed, {failed} failed", flush=True)
+
+    def lacks(self, tier: str, needs: list[str]) -> None:
+        """A tier that is asked for and can't run is a failure of its own."""
+        self.missing.append(tier)
+        self.failed += os.environ.get("REQUIRE") == "all"
+        print(f"=== {tier}: not run here: {'; '.join(needs)}", flush=True)
+
+    @property
+    def status(self) -> int:
+        return 1 if self.failed or not self.passed else 0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", metavar="TIER", help="these tiers, and no others")
+    only: list[str] | None = parser.parse_args(arguments).only
+    tally = Tally()
+    if only is None:
+        _check(tally)
+        for folder in folders():
+            tally.add(folder, *_pytest(f"tests/{folder}"))
+    _tiers(tally, only)
+    if only is None:
+        print(f"test: passed={tally.passed} failed={tally.failed} {_names(tally)}")
+        return tally.status
+    # Asked for by name: a tier that can't run has failed.
+    print(f"real: runs={tally.passed + tally.failed} failed={tally.failed} {_names(tally)}")
+    return 1 if tally.missing else tally.status
+
+
+def folders() -> list[str]:
+    """Those of ALWAYS that hold tests."""
+    return [name for name in ALWAYS if any((ROOT / "tests" / name).glob("test_*.py"))]
+
+
+def _names(tally: Tally) -> str:
+    run, missing = (",".join(names) or "none" for names in (tally.run, tally.missing))
+    return f"tiers_run={run} tiers_missing={missing}"
+
+
+def _check(tally: Tally) -> None:
+    results = check.run_all()
+    bad = check.failures(results)
+    for name, (state, output) in results.items():
+        if state != "ok":
+            print(f"--- {name}: {state}\n{output.rstrip()}")
+    tally.add("check", sum(state == "ok" for state, _ in results.values()), len(bad))
+
+
+def _tiers(tally: Tally, only: list[str] | None) -> None:
+    """One table in tests/conftest.py says what each tier needs."""
+    for tier, needs in tier_needs().items():
+        if only is not None and tier not in only:
+            continue
+        if needs:
+            tally.lacks(tier, needs)
+        else:
+            tally.add(tier, *_pytest("tests", "-m", tier))
+
+
+def _pytest(*selection: str) -> tuple[int, int]:
+    """How many passed and failed. A run that ends badly has one failure at least."""
+    with tempfile.TemporaryDirectory(prefix="counts-") as folder:
+        counts = Path(folder) / "counts.json"
+        environment = {**os.environ, counting.VARIABLE: str(counts)}
+        environment.pop("REQUIRE", None)  # missing tiers are judged here
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "tools.counting", *selection],
+            cwd=ROOT,
+            env=environment,
+            check=False,
+        )
+        found = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}
+    passed, failed = found.get("passed", 0), found.get("failed", 0)
+    return passed, max(failed, 1) if done.returncode else failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
