@@ -31,9 +31,7 @@ class Vitals:
     last_error: str = ""
     waiting_for: str = ""
     peak: int = 0
-    recent: deque[tuple[float, object]] = attrs.field(
-        factory=lambda: deque(maxlen=RECENT_KEPT)
-    )
+    recent: deque[tuple[float, object]] = attrs.field(factory=lambda: deque(maxlen=RECENT_KEPT))
 
 
 @attrs.define

@@ -357,4 +357,5 @@ def status_of(update: events.Update) -> inbox.Status:
         message=update.message,
         reason=update.reason,
         healthy=update.healthy,
+        timestamp=update.timestamp,
     )

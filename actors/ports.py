@@ -42,9 +42,7 @@ class SandboxError(Exception):
 
 
 class Sandbox(Protocol):
-    async def read(
-        self, *, agent_url: str, framework_id: str, task_id: str, name: str
-    ) -> str:
+    async def read(self, *, agent_url: str, framework_id: str, task_id: str, name: str) -> str:
         """The whole file `name` (stdout, stderr), paged and bounded. Raises SandboxError."""
 
 

@@ -144,9 +144,8 @@ class RolloutGate:
             if not why_not:
                 log.info("reboot permitted", host=holder.host)
                 ask.answer(200, "reboot now")
-            elif (
-                trio.current_time() >= asked_at + PERMIT_PATIENCE_S
-                or not rollout.may_change_soon(why_not)
+            elif trio.current_time() >= asked_at + PERMIT_PATIENCE_S or not rollout.may_change_soon(
+                why_not
             ):
                 log.info("reboot denied", host=holder.host, reason=why_not)
                 ask.answer(409, why_not)

@@ -30,12 +30,17 @@ def configure(
     )
 
     def finish(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+        severity = levels[str(event["level"]).upper()]
         text = redactor(str(render(None, "", event)))
         if tap is not None:
             tap(text)
+        if severity < number:
+            raise structlog.DropEvent
         return text
 
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    levels = logging.getLevelNamesMapping()
+    number = levels.get(level.upper(), logging.INFO)
+    heard = number if tap is None else logging.DEBUG
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -43,7 +48,7 @@ def configure(
             structlog.processors.format_exc_info,
             finish,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(heard),
         logger_factory=structlog.PrintLoggerFactory(out or sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -28,12 +28,12 @@ from install_steps.assembly import Assembly
 from install_steps.catalog import Catalog, load_catalog
 from settings import Redactor, Settings, parse
 from simulation.checkers import Checkers
+from simulation.mesos_values import EPOCH_S
 from simulation.network import MemoryBackend
 from simulation.world import GATEWAY_NAME, World
 from supervisor import Outside, Service, WebServer
 from web.app import create_app
 
-EPOCH_S: Final = 1_700_000_000.0  # unix time at which every simulation begins
 OWN_ADDRESS: Final = "10.1.0.2"  # the scheduler runs on the second agent's host
 OWN_URL: Final = f"http://{OWN_ADDRESS}:35000"
 

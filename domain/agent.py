@@ -131,6 +131,7 @@ class TaskRef:
     state: TaskState = TaskState.WANTED
     exit_code: int | None = None  # None while running, or when it never got so far
     message: str = ""
+    ended_at: float = 0.0  # unix, by the host's clock; 0 unknown
 
 
 @attrs.frozen(kw_only=True)

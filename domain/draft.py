@@ -181,6 +181,7 @@ class Draft:
 
     def end_task(self) -> None:
         task = self.record.task
+        self.asked.pop("last-word", None)
         if task is not None:
             self.change(task=None)
             self.remember_ended(task.task_id)
@@ -291,7 +292,7 @@ class Draft:
             attempts={
                 step: count
                 for step, count in self.record.attempts.items()
-                if step in wanted or step in ("claim", "probe", "reboot")
+                if step in wanted or step in ("claim", "probe", "reboot", KEEPER)
             },
         )
 

@@ -49,6 +49,7 @@ class Status:
     message: str = ""
     reason: str = ""
     healthy: bool | None = None
+    timestamp: float = 0.0  # unix, by the clock of whoever made it; 0 unknown
 
 
 @attrs.frozen(kw_only=True)

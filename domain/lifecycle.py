@@ -17,7 +17,10 @@ from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 
 REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
 AGENT_RESTART_WAIT_S: Final = 30.0  # the detached restart begins after 15 s
-HEALTHY_AGAIN_S: Final = 5.0
+LAST_WORD_S: Final = 120.0  # unacknowledged updates come again at once after a resubscription
+STALE_S: Final = 60.0  # a survey that ended so long ago may have missed a reboot
+STALE_AGAIN_S: Final = 600.0  # with clocks that far apart, one survey more in ten minutes
+WATCH_PATIENCE_S: Final = 600.0  # the host's own timer rolls back after 300 s
 
 RELAUNCH_AT_ONCE: Final = frozenset({"TASK_DROPPED"})
 NOT_THERE: Final = frozenset({"TASK_UNREACHABLE", "TASK_UNKNOWN"})
@@ -38,7 +41,7 @@ def _handle(draft: Draft, message: inbox.AgentInbox) -> None:  # noqa: C901 - on
         case inbox.Started():
             _started(draft)
         case inbox.Tick():
-            pass  # go_on looks at the clock
+            _last_word_is_overdue(draft)
         case inbox.Sighted():
             _sighted(draft, message)
         case inbox.AgentGone():
@@ -143,8 +146,18 @@ def _task_status(draft: Draft, task: TaskRef, status: inbox.Status) -> None:
         draft.back_from_the_lost()  # the agent itself says so
     code = 0 if status.state == "TASK_FINISHED" else status_exit_code(status)
     if code is not None:
-        draft.change_task(state=TaskState.ENDED, exit_code=code, message=status.message[:200])
+        draft.change_task(
+            state=TaskState.ENDED,
+            exit_code=code,
+            message=status.message[:200],
+            ended_at=status.timestamp,
+        )
         draft.asked.pop("output", None)
+        return
+    if status.state == "TASK_FAILED" and status.reason == "REASON_RECONCILIATION":
+        # Reconciliation tells no exit code. The agent's own word is not acknowledged yet, so
+        # it is sent again, with the code in it.
+        draft.asked.setdefault("last-word", draft.moment.now + LAST_WORD_S)
         return
     draft.doubt_boot()
     draft.end_task()
@@ -156,6 +169,17 @@ def status_exit_code(status: inbox.Status) -> int | None:
     head, _, tail = status.message.partition("exited with status ")
     digits = tail.split()[0].rstrip(".:;,") if tail.split() else ""
     return int(digits) if head and digits.isdigit() and len(digits) < 4 else None
+
+
+def _last_word_is_overdue(draft: Draft) -> None:
+    task = draft.record.task
+    if task is not None and draft.moment.now >= draft.asked.get("last-word", float("inf")):
+        draft.asked.pop("last-word")
+        draft.end_task()
+        draft.lose_one()
+        draft.change(reason=f"step {task.step} failed, and its agent does not tell how")
+        draft.pause()
+        draft.look_after(task.step)
 
 
 def _attempt_lost(draft: Draft, step: str, status: inbox.Status) -> None:
@@ -329,6 +353,10 @@ def _survey_read(draft: Draft, message: inbox.Surveyed) -> None:
         else:
             draft.failed_attempt(SURVEY, why)
         return
+    late = bool(task.ended_at) and draft.moment.unix - task.ended_at > STALE_S
+    if late and progress.ask(draft, "newer survey", STALE_AGAIN_S):
+        draft.change(reason="the survey came late: looking again")
+        return
     draft.take_facts(message.facts, message.plan)
     _after_survey(draft)
 
@@ -348,7 +376,8 @@ def _after_survey(draft: Draft) -> None:
         return  # held or failed meanwhile: the facts are kept, nothing moves
     if record.reboot is not None and not draft.same_boot():
         draft.change(reboot=None)  # somebody else rebooted it
-    if any(r.step == AGENT_RESTART and r.state == "open" for r in _receipts(draft)):
+    watched = any(r.step == AGENT_RESTART and r.state == "open" for r in _receipts(draft))
+    if watched and draft.moment.unix - record.since < WATCH_PATIENCE_S:
         draft.change(
             look_after=draft.moment.unix + AGENT_RESTART_WAIT_S,
             reason="its Mesos agent is being restarted, and watched by the host",
@@ -369,9 +398,9 @@ def _receipts(draft: Draft) -> tuple[Receipt, ...]:
 def _reboot_granted(draft: Draft, message: inbox.RebootGranted) -> None:
     record = draft.record
     draft.asked.pop("reboot", None)
-    if record.phase is Phase.REBOOTING and record.reboot is not None:
-        if record.reboot.permit == message.permit:
-            return  # asked twice, granted twice: it is one permission
+    held = record.reboot.permit if record.reboot is not None else ""
+    if record.phase is Phase.REBOOTING and held == message.permit:
+        return  # asked twice, granted twice: it is one permission
     if record.phase is not Phase.REBOOT_WANTED or record.reboot is None:
         draft.do(effects.FreeReboot())
         return

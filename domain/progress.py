@@ -53,7 +53,7 @@ def _task_is_in_the_way(draft: Draft) -> bool:
     task = draft.record.task
     if task is None:
         return False
-    if task.state is TaskState.ENDED and _ask(draft, "output", OUTPUT_PATIENCE_S):
+    if task.state is TaskState.ENDED and ask(draft, "output", OUTPUT_PATIENCE_S):
         draft.do(
             effects.ReadOutput(
                 task_id=task.task_id, agent_id=task.agent_id, with_stderr=task.exit_code != 0
@@ -62,7 +62,7 @@ def _task_is_in_the_way(draft: Draft) -> bool:
     return True
 
 
-def _ask(draft: Draft, question: str, patience_s: float) -> bool:
+def ask(draft: Draft, question: str, patience_s: float) -> bool:
     """True if the question is to be put now: it was not, or its answer is overdue."""
     if draft.moment.now < draft.asked.get(question, float("-inf")):
         return False
@@ -81,7 +81,7 @@ def _survey(draft: Draft) -> None:
 def _has_slot(draft: Draft) -> bool:
     if draft.record.slot:
         return True
-    if _ask(draft, "slot", SLOT_PATIENCE_S):
+    if ask(draft, "slot", SLOT_PATIENCE_S):
         draft.do(effects.AskSlot())
     return False
 
@@ -174,7 +174,7 @@ def _probe(draft: Draft) -> None:
 
 
 def _storage(draft: Draft, request: str, volume_id: str = "") -> None:
-    if _ask(draft, "storage", STORAGE_PATIENCE_S):
+    if ask(draft, "storage", STORAGE_PATIENCE_S):
         draft.do(effects.AskStorage(request=request, volume_id=volume_id))
 
 
@@ -182,7 +182,7 @@ def _want_reboot(draft: Draft) -> None:
     if not draft.record.slot:
         _has_slot(draft)
         return
-    if _ask(draft, "reboot", SLOT_PATIENCE_S):
+    if ask(draft, "reboot", SLOT_PATIENCE_S):
         draft.do(effects.AskReboot(provides_storage=draft.plan.provides_storage))
 
 

@@ -52,6 +52,7 @@ ALL: Final = (
 OFFER_PATIENCE_S: Final = 10.0
 INSTALLS: Final = ("prerequisites", "sds", "sdc", "rexray", "isolator")
 VIOLATIONS_KEPT: Final = 50
+NOT_COMING: Final = (Phase.FAILED, Phase.HELD, Phase.LOST, Phase.RETIRED)
 ALIVE: Final = ("TASK_STARTING", "TASK_RUNNING", "TASK_STAGING", "TASK_KILLING")
 
 
@@ -194,7 +195,8 @@ class Checkers:
 
     def _check_reboot(self, host: str) -> None:
         gateway, address = self.world.gateway, self.world.hosts[host].address
-        units = {self._unit(other) for other in self._down} - {""}
+        domain = self._unit(host)[0]
+        units = {unit for of, unit in map(self._unit, self._down) if unit and of == domain}
         self.check(FAULT_UNIT, len(units) <= 1, f"{host} goes down beside {sorted(self._down)}")
         whole = not degraded_pools(self.world)
         normal = all(member.good for member in gateway.state.mdms)
@@ -202,15 +204,15 @@ class Checkers:
         others = [
             name
             for name, record in self._records.items()
-            if name != host and (record.reboot is not None or record.rebooted)
+            if name != host and (record.rebooted or _is_coming(record))
         ]
         last = address != self.own_address or not others
         self.check(OWN_HOST_LAST, last, f"the scheduler's host goes down before {others}")
 
-    def _unit(self, host: str) -> str:
-        """The fault unit of a host's SDS: its fault set, or the SDS itself; "" without one."""
+    def _unit(self, host: str) -> tuple[str, str]:
+        """Protection domain and fault unit of a host's SDS; empty where it has none."""
         sds = self.world.gateway.state.sds_at(self.world.hosts[host].address)
-        return "" if sds is None else sds.unit
+        return ("", "") if sds is None else (sds.domain_id, sds.unit)
 
     # -- what was stored and shown ---------------------------------------------------------------
 
@@ -269,6 +271,11 @@ def is_installed(host: SimulatedHost, step: str) -> bool:
 def degraded_pools(world: World) -> list[str]:
     state = world.gateway.state
     return [pool.name for pool in state.pools.values() if pool_health(state, pool).degraded]
+
+
+def _is_coming(record: AgentRecord) -> bool:
+    """Its reboot is wanted or under way, and needs no word of the operator to happen."""
+    return record.reboot is not None and record.phase not in NOT_COMING
 
 
 def _fits(taken: Mapping[Key, int], offered: Mapping[Key, int]) -> bool:

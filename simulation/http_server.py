@@ -48,10 +48,12 @@ class Reply:
 class StreamReply:
     """An endless answer: every item of `chunks` is one HTTP chunk; its end closes the connection.
 
-    An item of `None` cuts the connection at once, in the middle of the body.
+    An item of `None` cuts the connection at once, in the middle of the body. `over` is called
+    when the connection has ended, even where it did before the first item was asked for.
     """
 
     chunks: AsyncIterator[bytes | None]
+    over: Callable[[], None] = lambda: None
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -83,7 +85,10 @@ async def _serve_one(stream: trio.abc.Stream, connection: h11.Connection, handle
     if isinstance(reply, Cut):
         return False
     if isinstance(reply, StreamReply):
-        await _send_stream(stream, connection, reply)
+        try:
+            await _send_stream(stream, connection, reply)
+        finally:
+            reply.over()
         return False
     headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
     head = h11.Response(status_code=reply.status, headers=headers)

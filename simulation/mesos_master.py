@@ -149,7 +149,7 @@ class Master:
             ("Content-Type", "application/json"),
             ("Connection", "close"),  # our server closes after a stream, so it says so
         )
-        return StreamReply(chunks=stream, headers=head)
+        return StreamReply(chunks=stream, headers=head, over=stream.gone)
 
     def _wrong_principal(self, info: FrameworkInfo, request: Request) -> str:
         name = self._principal(request) if self.credentials else ""

@@ -112,9 +112,10 @@ def overlaps(found: Iterable[Run]) -> list[str]:
     """Pairs of steps that ran at once on an agent; the keeper does not count."""
     wrong: list[str] = []
     for host, on_host in _by_host(run for run in found if run.step != KEEPER).items():
-        for one, next_one in itertools.pairwise(sorted(on_host, key=lambda run: run.began)):
-            if next_one.began < one.ended:
-                wrong.append(f"{host}: {next_one.task_id} began before {one.task_id} had ended")
+        in_order = sorted(on_host, key=lambda run: run.began)
+        for one, later in itertools.combinations(in_order, 2):
+            if later.began < one.ended:
+                wrong.append(f"{host}: {later.task_id} began before {one.task_id} had ended")
     return wrong
 
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.real_mesos import Cluster, get_json
+from tests.real_mesos.cluster import Flags
 from tests.scheduler_process import (
     MDMS,
     PASSWORD,
@@ -26,17 +27,29 @@ class Stage:
     and the flags of a scheduler for them. As a context manager; the scheduler is not started."""
 
     def __init__(
-        self, folder: Path, *, agents: int, store: Sequence[str], spare: int = 0, more: str = ""
+        self,
+        folder: Path,
+        *,
+        agents: int,
+        spare: int = 0,
+        agent_flags: Sequence[Flags] | None = None,
+        more: Sequence[str] = (),
     ) -> None:
+        """`more`: flags of the scheduler; the last one of a name wins."""
         self.folder = folder
-        self.store = tuple(store)
-        self.more = (more,) if more else ()
+        self.more = tuple(more)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "catalog.json").write_text(catalog_json())
         (folder / "password").write_text(f"{PASSWORD}\n")
         count = agents + spare
         ports = free_ports(count + 2)
-        self.cluster = Cluster(folder / "mesos", agents=count, port=ports, own_addresses=True)
+        self.cluster = Cluster(
+            folder / "mesos",
+            agents=count,
+            port=ports,
+            agent_flags=agent_flags,
+            own_addresses=True,
+        )
         names = [f"agent{number}" for number in range(agents, count)]
         self._spare = {name: self.cluster.flags.pop(name) for name in names}
         self._port = ports + count + 1
@@ -62,7 +75,8 @@ class Stage:
             f"-scaleio.preconfig.gateway={gateway_url}",
             f"-steps.dir={STEPS_DIR}",
             f"-catalog={self.folder / 'catalog.json'}",
-            *self.store,
+            "-store.type=sqlite",
+            f"-store.uri={self.folder / 'state.sqlite'}",
             "-devices.claim-delay=2",
             "-mesos.poll-agents=5",
             "-gateway.poll=2",

@@ -89,11 +89,11 @@ def life(
     folder = tmp_path_factory.mktemp(request.param)
     with contextlib.ExitStack() as stack:
         zookeeper = None
-        store = ("-store.type=sqlite", f"-store.uri={folder / 'state.sqlite'}")
+        more: tuple[str, ...] = ()
         if request.param == "zookeeper":
             zookeeper = stack.enter_context(ZooKeeper(folder / "zookeeper"))
-            store = ("-store.type=zk", f"-store.uri={zookeeper.uri}/onboarding")
-        stage = stack.enter_context(Stage(folder, agents=AGENTS, spare=1, store=store))
+            more = ("-store.type=zk", f"-store.uri={zookeeper.uri}/onboarding")
+        stage = stack.enter_context(Stage(folder, agents=AGENTS, spare=1, more=more))
         yield onboard(stage, zookeeper)
 
 
@@ -215,8 +215,7 @@ def test_an_agent_that_is_added_later_is_onboarded_unasked(life: Life) -> None:
 
 
 def test_observe_shows_the_plan_and_changes_nothing(tmp_path: Path) -> None:
-    store = ("-store.type=sqlite", f"-store.uri={tmp_path / 'state.sqlite'}")
-    with Stage(tmp_path, agents=3, store=store, more="-mode=observe") as stage:
+    with Stage(tmp_path, agents=3, more=["-mode=observe"]) as stage:
         scheduler = stage.scheduler
         scheduler.start()
         scheduler.wait_phase("held", stage.hosts)

@@ -12,6 +12,7 @@ The world runs when the story begins, and the scheduler does after `raise_curtai
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -147,7 +148,9 @@ def play(
     options = Options(agents=shape.agents, seed=seed, extra=tuple(extra), plant=plant)
     kept = scratch() if folder is None else nullcontext(folder)
     try:
-        with kept as where, deterministic(seed):
+        with kept as where, deterministic(seed), warnings.catch_warnings():
+            # A process that dies finishes nothing: generators of its HTTP library neither.
+            warnings.filterwarnings("ignore", "Async generator", ResourceWarning)
             return trio.run(
                 _play, story, options, shape, where, curtain, loglevel,
                 clock=MockClock(autojump_threshold=0), instruments=instruments,
