@@ -8,7 +8,8 @@ the current one. What an answer means is decided in `protocol.mesos.session`.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Final
 
 import attrs
@@ -153,13 +154,13 @@ class MasterLink:
     async def _read(self, generation: int, stream: MesosStream) -> Verdict:
         """Events to the broker until the stream ends, is silent, or the session is dropped."""
         with trio.CancelScope() as self._scope:
-            return await self._read_events(generation, stream)
+            async with aclosing(stream.chunks()) as chunks:
+                return await self._read_events(generation, chunks)
         return Verdict(signal=Signal.LOST, sentence="the master no longer knows our subscription")
 
-    async def _read_events(self, generation: int, stream: MesosStream) -> Verdict:
+    async def _read_events(self, generation: int, chunks: AsyncGenerator[bytes, None]) -> Verdict:
         reader = RecordReader()
         silence_s = FIRST_EVENT_S
-        chunks = stream.chunks()
         while True:
             chunk: bytes | None = None
             with trio.move_on_after(silence_s) as silence:

@@ -6,7 +6,7 @@ returns on silence.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -52,7 +52,8 @@ class MesosStream(Protocol):
     @property
     def stream_id(self) -> str: ...
 
-    def chunks(self) -> AsyncIterator[bytes]: ...
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """To be closed by the reader. Raises MesosUnreachableError where the stream breaks."""
 
 
 @attrs.frozen(kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,12 +25,12 @@ class _Stream:
     response: httpx.Response
     stream_id: str
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         return _quiet_end(self.response)
 
 
-async def _quiet_end(response: httpx.Response) -> AsyncIterator[bytes]:
-    """A broken stream is an ended stream: what to do next is the same."""
+async def _quiet_end(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The stream's bytes as they come. Raises MesosUnreachableError where it breaks."""
     try:
         async for chunk in response.aiter_raw():
             yield chunk

@@ -365,7 +365,10 @@ def _after_survey(draft: Draft) -> None:
     record = draft.record
     if record.phase is Phase.REBOOTING and record.reboot is not None:
         if draft.same_boot():
-            if draft.moment.unix - record.since > REBOOT_PATIENCE_S:
+            if any(r.step == REBOOT and r.state == "rolled-back" for r in _receipts(draft)):
+                draft.uncount(REBOOT)  # the gate's no is not the agent's fault
+                draft.deny_reboot("the host asked for its permit, and did not get it")
+            elif draft.moment.unix - record.since > REBOOT_PATIENCE_S:
                 draft.deny_reboot("the host did not reboot in 15 minutes")
             else:
                 draft.pause(at_least=30.0)

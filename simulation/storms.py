@@ -12,6 +12,18 @@ import trio
 from simulation.world import World
 
 PAUSES_S: Final = {"none": (0.0, 0.0), "some": (15.0, 60.0), "storm": (2.0, 12.0)}
+_SOME: Final = (
+    "dropped-stream", "duplicate-update", "gateway-401", "gateway-500", "late-update", "rescind",
+    "scheduler-crash", "task-fails", "task-lost",
+)  # fmt: skip
+_REBOOTS: Final = ("reboot", "reboot-new-id")
+KINDS: Final = {
+    "none": (),
+    "some": (*_SOME, *_REBOOTS),
+    "storm": (
+        *sorted((*_SOME, "agent-restart", "master-failover", "reordered-update")), *_REBOOTS,
+    ),
+}  # fmt: skip
 PER_AGENT_S: Final = 12.0  # of trouble; 200 agents are troubled for 40 minutes
 AT_LEAST_S: Final = 300.0
 
@@ -33,32 +45,47 @@ class Storm:
         until = trio.current_time() + AT_LEAST_S + PER_AGENT_S * len(self.world.hosts)
         while trio.current_time() < until:
             await trio.sleep(self.rng.uniform(low, high))
-            await self._one()
+            self._one()
 
-    async def _one(self) -> None:
-        faults, gateway = self.world.mesos.faults, self.world.gateway.faults
+    def _one(self) -> None:
         host = self.rng.choice(sorted(self.world.hosts))
-        kinds: dict[str, Callable[[], object]] = {
-            "task-fails": lambda: faults.task_fails_next(host, self.rng.choice((1, 75))),
-            "task-lost": lambda: faults.task_lost(host),
-            "duplicate-update": lambda: faults.duplicate_next_updates(2),
-            "late-update": lambda: faults.delay_next_updates(1, self.rng.uniform(1, 20)),
-            "dropped-stream": lambda: faults.drop_stream(mid_record=self.rng.random() < 0.5),
-            "rescind": lambda: faults.rescind(host),
-            "scheduler-crash": self.crash,
-            "gateway-401": lambda: gateway.unauthorised_next(2),
-            "gateway-500": lambda: gateway.error_500_next(self.rng.randint(1, 3)),
-        }
-        if self.level == "storm":
-            kinds["master-failover"] = lambda: faults.master_failover()
-            kinds["agent-restart"] = lambda: faults.agent_restart(host, down_s=3.0)
-            kinds["reordered-update"] = lambda: faults.reorder_next_updates(1)
-        kind = self.rng.choice([*sorted(kinds), "reboot", "reboot-new-id"])
+        self.inject(self.rng.choice(KINDS[self.level]), host)
+
+    def inject(self, kind: str, host: str) -> None:
+        """One fault now; some of them hit `host`, the others all."""
+        faults, gateway = self.world.mesos.faults, self.world.gateway.faults
         self.injected[kind] = self.injected.get(kind, 0) + 1
-        if kind in kinds:
-            kinds[kind]()
-        elif self.world.hosts[host].up:
-            self.world.nursery.start_soon(self._reboot, host, kind == "reboot-new-id")
+        match kind:
+            case "task-fails":
+                faults.task_fails_next(host, self.rng.choice((1, 75)))
+            case "task-lost":
+                faults.task_lost(host)
+            case "duplicate-update":
+                faults.duplicate_next_updates(2)
+            case "late-update":
+                faults.delay_next_updates(1, self.rng.uniform(1, 20))
+            case "reordered-update":
+                faults.reorder_next_updates(1)
+            case "dropped-stream":
+                faults.drop_stream(mid_record=self.rng.random() < 0.5)
+            case "rescind":
+                faults.rescind(host)
+            case "scheduler-crash":
+                self.crash()
+            case "gateway-401":
+                gateway.unauthorised_next(2)
+            case "gateway-500":
+                gateway.error_500_next(self.rng.randint(1, 3))
+            case "master-failover":
+                faults.master_failover()
+            case "agent-restart":
+                faults.agent_restart(host, down_s=3.0)
+            case "reboot" | "reboot-new-id" if self.world.hosts[host].up:
+                self.world.nursery.start_soon(self._reboot, host, kind == "reboot-new-id")
+            case "reboot" | "reboot-new-id":
+                pass  # it is down already
+            case _:
+                raise ValueError(f"there is no fault {kind}: see KINDS")
 
     async def _reboot(self, host: str, new_id: bool) -> None:  # noqa: FBT001 - for start_soon
         await self.world.reboot(host, new_id=new_id)

@@ -403,6 +403,16 @@ arm() {
     esac
 }
 
+# A watcher that was killed leaves its receipt open: only one that still is there counts.
+is_armed() {
+    case $INIT in
+        systemd)
+            run systemctl is-active --quiet "$1.timer" || run systemctl is-active --quiet "$1.service"
+            ;;
+        upstart) run initctl status "$1" 2>/dev/null | grep -q 'start/' ;;
+        *) return 1 ;;
+    esac
+}
 can_arm() {
     [ "$INIT" != sysvinit ] ||
         finish 78 init "sysvinit has no way to run something after this task: do it by hand"

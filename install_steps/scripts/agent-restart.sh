@@ -8,7 +8,7 @@ require ISOLATION_TO 'A-Za-z0-9_/,-'
 require MASTER_ENDPOINT 'A-Za-z0-9.:[]-'
 allow DELAY_S '0-9' "${DELAY_S:=20}"
 agent_unit
-if receipt_is_open agent-restart; then
+if receipt_is_open agent-restart && is_armed scaleio-framework-agent-restart; then
     finish 75 armed-already "a restart of the agent is already under way: it is tried again"
 fi
 agent_get /flags >"$WORK/flags" || finish 78 flags \
