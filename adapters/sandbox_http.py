@@ -25,9 +25,7 @@ class _Page:
 class HttpSandbox:
     client: httpx.AsyncClient
 
-    async def read(
-        self, *, agent_url: str, framework_id: str, task_id: str, name: str
-    ) -> str:
+    async def read(self, *, agent_url: str, framework_id: str, task_id: str, name: str) -> str:
         """The file in pages until one comes back empty. Raises SandboxError."""
         path = f"/frameworks/{framework_id}/executors/{task_id}/runs/latest/{name}"
         parts: list[str] = []
@@ -43,17 +41,18 @@ class HttpSandbox:
 
     async def _get(self, agent_url: str, query: dict[str, str], tries: int) -> httpx.Response:
         """A kept connection may have died with a restarted agent: reading is harmless to repeat."""
-        try:
-            return await self.client.get(f"{agent_url}/files/read", params=query)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            stale = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
-            if stale and tries:
-                return await self._get(agent_url, query, tries - 1)
-            why = str(error) or type(error).__name__
-            raise SandboxError(
-                f"the agent's HTTP API at {agent_url} can't be reached ({why}); open it to the "
-                "scheduler's host"
-            ) from error
+        while True:
+            try:
+                return await self.client.get(f"{agent_url}/files/read", params=query)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                stale = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+                if not stale or not tries:
+                    why = str(error) or type(error).__name__
+                    raise SandboxError(
+                        f"the agent's HTTP API at {agent_url} can't be reached ({why}); open it "
+                        "to the scheduler's host"
+                    ) from error
+            tries -= 1
 
     async def _page(self, agent_url: str, path: str, offset: int) -> _Page:
         query = {"path": path, "offset": str(offset), "length": str(PAGE_BYTES)}

@@ -37,19 +37,21 @@ from web.app import create_app
 OWN_ADDRESS: Final = "10.1.0.2"  # the scheduler runs on the second agent's host
 OWN_URL: Final = f"http://{OWN_ADDRESS}:35000"
 
-CATALOG: Final = """{"version": 1, "packages": [
-%s
-]}""" % ",\n".join(
+_PACKAGES: Final = (
+    ("sds", "2.0-10000.2072", "1", ""),
+    ("sdc", "2.0-10000.2072", "2", ', "kernels": ["6.1.0-18-amd64"]'),
+    ("rexray", "0.11.4", "3", ""),
+    ("dvdcli", "0.1.0", "4", ""),
+)
+_ENTRIES: Final = ",\n".join(
     f"""{{"component": "{name}", "version": "{version}", "platforms": [{{"os_id": "debian"}}],
  "url": "https://packages.example.invalid/{name}.deb", "sha256": "{digit * 64}",
  "size_bytes": 1000{kernels}}}"""
-    for name, version, digit, kernels in (
-        ("sds", "2.0-10000.2072", "1", ""),
-        ("sdc", "2.0-10000.2072", "2", ', "kernels": ["6.1.0-18-amd64"]'),
-        ("rexray", "0.11.4", "3", ""),
-        ("dvdcli", "0.1.0", "4", ""),
-    )
+    for name, version, digit, kernels in _PACKAGES
 )
+CATALOG: Final = f"""{{"version": 1, "packages": [
+{_ENTRIES}
+]}}"""
 
 
 @attrs.define
@@ -352,9 +354,7 @@ READABLE: Final = (
 VERSION: Final = "1.0.0"
 
 
-async def _no_sockets(
-    service: Service, stop: trio.Event, task_status: trio.TaskStatus[str]
-) -> None:
+async def _no_sockets(_: Service, stop: trio.Event, task_status: trio.TaskStatus[str]) -> None:
     task_status.started(OWN_URL)
     await stop.wait()
 

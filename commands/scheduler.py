@@ -79,11 +79,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     _ = settings.rest_advertised  # may ask the resolver: before the loop, and once
     try:
         trio.run(_run, settings, catalog, redactor)
-    except BaseException as error:  # noqa: BLE001 - every end has its one line and its status
+    except BaseException as error:  # noqa: ASYNC103, BLE001 - every end has its line
         status, sentence = judge_end(error)
         if sentence:
             print(redactor(f"scaleio-scheduler: {sentence}"), file=sys.stderr)
-        return status
+        return status  # noqa: ASYNC104 - no task of ours is left
     return 0
 
 

@@ -41,7 +41,7 @@ NO_DATA: Final = "7-no-device-with-data"
 ACKNOWLEDGED: Final = "8-acknowledged-once-when-stored"
 NOT_TWICE: Final = "9-nothing-twice-nothing-forgotten"
 ARRIVES: Final = "10-all-ready-or-named-failure"
-NO_SECRET: Final = "11-no-secret-shown"
+NO_SECRET: Final = "11-no-secret-shown"  # noqa: S105 - the name of a checker
 STANDS_STILL: Final = "16-held-and-failed-stand-still"
 OWN_HOST_LAST: Final = "17-own-host-last"
 ALL: Final = (
@@ -90,7 +90,7 @@ class Checkers:
 
     # -- what the world did --------------------------------------------------------------------
 
-    def saw(self, event: WorldEvent) -> None:  # noqa: C901 - one case an event
+    def saw(self, event: WorldEvent) -> None:
         self._now = event.at
         self._late_offers()
         match event:

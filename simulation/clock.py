@@ -18,7 +18,7 @@ _real: Final = time.perf_counter
 
 @attrs.define(eq=False)
 class PacedClock(trio.abc.Clock, trio.abc.Instrument):
-    """`rate` simulated seconds pass in one second of idleness. Hand it to trio.run twice:
+    """`rate` simulated seconds pass in one second of idleness. Hand it to trio.run twice.
 
     trio.run(main, clock=clock, instruments=[clock])
     """
@@ -38,7 +38,7 @@ class PacedClock(trio.abc.Clock, trio.abc.Instrument):
     def deadline_to_sleep_time(self, deadline: float) -> float:
         return max(0.0, deadline - self.current_time()) / self.rate
 
-    def before_io_wait(self, timeout: float) -> None:  # noqa: ASYNC109, ARG002 - trio's name
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's name
         self._asleep_since = _real()
 
     def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's name

@@ -69,9 +69,9 @@ class MemoryBackend(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - httpcore's signature
+        local_address: str | None = None,  # noqa: ARG002
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
         try:
             return MemoryStream(await self.network.connect(host, port))
@@ -86,12 +86,12 @@ class MemoryBackend(httpcore.AsyncNetworkBackend):
 class MemoryStream(httpcore.AsyncNetworkStream):
     stream: trio.abc.Stream
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         with _errors(httpcore.ReadError, httpcore.ReadTimeout):
             with trio.fail_after(float("inf") if timeout is None else timeout):
                 return bytes(await self.stream.receive_some(max_bytes))
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         with _errors(httpcore.WriteError, httpcore.WriteTimeout):
             with trio.fail_after(float("inf") if timeout is None else timeout):
                 await self.stream.send_all(buffer)
@@ -101,15 +101,15 @@ class MemoryStream(httpcore.AsyncNetworkStream):
 
     async def start_tls(
         self,
-        ssl_context: Any,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
+        ssl_context: Any,  # noqa: ARG002 - httpcore's signature
+        server_hostname: str | None = None,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109
     ) -> httpcore.AsyncNetworkStream:
         """TLS changes nothing that the simulation is about; the bytes stay readable."""
         await trio.lowlevel.checkpoint()
         return self
 
-    def get_extra_info(self, info: str) -> Any:
+    def get_extra_info(self, info: str) -> Any:  # noqa: ARG002 - httpcore's signature
         return None
 
 

@@ -127,9 +127,7 @@ class World:
             with trio.move_on_after(PERMIT_PATIENCE_S):
                 status = await self.ask_permit(url)
         if host.boot_id == boot and host.permit_answered(status):
-            self.tell(
-                HostEvent(at=trio.current_time(), kind="rebooting", host=host.hostname)
-            )
+            self.tell(HostEvent(at=trio.current_time(), kind="rebooting", host=host.hostname))
             await self.reboot(host.hostname)
 
     async def reboot(self, hostname: str, *, new_id: bool = False) -> None:
@@ -203,7 +201,5 @@ def _device_added(world: World, address: str, path: str) -> Refused | DeviceSize
     data = data or ("mounted" if disk.mounted_at else "")
     if not host.give_device(path):
         return Refused(71, f"{path} is in use")
-    world.tell(
-        DeviceTaken(at=trio.current_time(), host=host.hostname, path=path, data=data)
-    )
+    world.tell(DeviceTaken(at=trio.current_time(), host=host.hostname, path=path, data=data))
     return DeviceSize(disk.size_bytes // 1024)

@@ -61,8 +61,21 @@ def _virtual_clock_or_sockets(item: pytest.Item) -> None:
         raise pytest.UsageError(f"{item.nodeid}: a virtual clock and real sockets do not mix")
 
 
-FORBIDDEN_PROGRAMS: Final = ("apt-get", "apt", "yum", "dnf", "dpkg", "rpm", "systemctl", "reboot",
-                             "shutdown", "modprobe", "insmod", "mkfs", "wipefs")
+FORBIDDEN_PROGRAMS: Final = (
+    "apt-get",
+    "apt",
+    "yum",
+    "dnf",
+    "dpkg",
+    "rpm",
+    "systemctl",
+    "reboot",
+    "shutdown",
+    "modprobe",
+    "insmod",
+    "mkfs",
+    "wipefs",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -47,7 +47,9 @@ def main(arguments: list[str]) -> int:
         status, report, said = _run(seed)
         total.add(report, status)
         if status:
-            print(f"seed {seed} ended with {status}; again: {' '.join(_command(seed, '-'))}\n{said}")
+            print(
+                f"seed {seed} ended with {status}; again: {' '.join(_command(seed, '-'))}\n{said}"
+            )
     print(
         f"soak: seeds={total.seeds} hours={total.virtual_seconds / 3600:.1f} "
         f"faults={total.faults} violations={total.violations}"

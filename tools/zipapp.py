@@ -31,7 +31,8 @@ import sys
 if sys.version_info[:2] != ({VERSION.replace(".", ", ")}):
     sys.exit(
         "scaleio-scheduler.pyz needs Python {VERSION}, this is %d.%d: "
-        "run it with python{VERSION}, or use the Docker image python:{VERSION}" % sys.version_info[:2]
+        "run it with python{VERSION}, or use the Docker image python:{VERSION}"
+        % sys.version_info[:2]
     )
 
 from pyz_start import main
@@ -101,7 +102,7 @@ def _glibc_needed(site: Path) -> tuple[int, ...]:
 
 
 def _finish(raw: Path, glibc: tuple[int, ...]) -> None:
-    """shiv's archive, but with our own first lines."""
+    """The same archive, but with our own first lines."""
     extra = {
         "__main__.py": MAIN,
         "pyz_start.py": Path(pyz_start.__file__).read_text(encoding="utf-8"),

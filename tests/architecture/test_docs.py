@@ -20,9 +20,7 @@ def test_what_is_made_from_the_code_is_current(name: str) -> None:
 def test_every_change_of_phase_is_in_the_picture_or_the_table_below_it() -> None:
     picture, _, table = docs.phases().partition("```\n\n")
     drawn = len(re.findall(r"^    \w+ --> \w+: ", picture, re.MULTILINE))
-    listed = sum(
-        len(line.split("|")[3].split(",")) for line in table.splitlines()[2:] if line
-    )
+    listed = sum(len(line.split("|")[3].split(",")) for line in table.splitlines()[2:] if line)
     changes = sum(after is not phase for phase, row in NEXT.items() for after in row.values())
     assert drawn + listed == changes
 

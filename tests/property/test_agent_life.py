@@ -59,9 +59,7 @@ class AgentLife(RuleBasedStateMachine):
     def tell(self, message: inbox.AgentInbox) -> None:
         before = self.agent.record
         self.tokens += 1
-        moment = Moment(
-            now=self.now, unix=self.now + 1e9, token=f"{self.tokens:08x}", jitter=0.5
-        )
+        moment = Moment(now=self.now, unix=self.now + 1e9, token=f"{self.tokens:08x}", jitter=0.5)
         self.agent, todo = decide(self.agent, message, moment=moment, rules=RULES)
         self.commanded = isinstance(message, inbox.Command)
         self._check_move(before)
@@ -109,7 +107,11 @@ class AgentLife(RuleBasedStateMachine):
 
     def facts(self) -> Facts:
         return Facts(
-            machine_id="m1", boot_id=f"boot-{self.boot}", os_id="debian", os_version="12", kernel="6.1.0",
+            machine_id="m1",
+            boot_id=f"boot-{self.boot}",
+            os_id="debian",
+            os_version="12",
+            kernel="6.1.0",
             sdc_guid="GUID" if "sdc" in self.installed else "",
         )
 
@@ -124,7 +126,9 @@ class AgentLife(RuleBasedStateMachine):
         )
         free = ("/dev/disk/by-id/d1",) if self.devices_free else ()
         return Plan(
-            steps=steps, provides_storage=self.storage, devices=free,
+            steps=steps,
+            provides_storage=self.storage,
+            devices=free,
             device_pools=("default",) * len(free),
         )
 
@@ -140,8 +144,11 @@ class AgentLife(RuleBasedStateMachine):
         fields: dict[str, object] = {"uuid": f"u{self.tokens}", **more}
         self.tell(
             inbox.Status(
-                task_id=task.task_id, agent_id=task.agent_id, state=state,
-                terminal=terminal, **fields,  # type: ignore[arg-type]  # drawn above
+                task_id=task.task_id,
+                agent_id=task.agent_id,
+                state=state,
+                terminal=terminal,
+                **fields,  # type: ignore[arg-type]  # drawn above
             )
         )
 
@@ -221,9 +228,7 @@ class AgentLife(RuleBasedStateMachine):
         if task.step != SURVEY:
             self.tell(inbox.Output(task_id=task.task_id, stderr="disk full", fault=fault))
         elif readable and task.exit_code == 0:
-            self.tell(
-                inbox.Surveyed(task_id=task.task_id, facts=self.facts(), plan=self.plan())
-            )
+            self.tell(inbox.Surveyed(task_id=task.task_id, facts=self.facts(), plan=self.plan()))
         else:
             self.tell(inbox.Surveyed(task_id=task.task_id, fault="unreadable"))
 
@@ -261,7 +266,10 @@ class AgentLife(RuleBasedStateMachine):
             self.devices_free = False
         self.tell(
             inbox.StorageAnswer(
-                request=asked.request, outcome=outcome, sentence="because", sds_id="s1",
+                request=asked.request,
+                outcome=outcome,
+                sentence="because",
+                sds_id="s1",
                 volume_id="v1",
             )
         )
@@ -287,7 +295,8 @@ class AgentLife(RuleBasedStateMachine):
     @rule(state=st.sampled_from(["TASK_RUNNING", "TASK_FINISHED"]), number=st.integers(1, 30))
     def late_word_of_another_task(self, state: str, number: int) -> None:
         stranger = effects.Launch(
-            task_id=f"{HOST}.sds.{number}.ffffffff", step="sds",
+            task_id=f"{HOST}.sds.{number}.ffffffff",
+            step="sds",
             agent_id=self.agent.record.agent_id,
         )
         self.status(state, stranger)
@@ -332,15 +341,15 @@ class AgentLife(RuleBasedStateMachine):
         if not hasattr(self, "agent"):
             return
         for _ in range(400):
-            if self.agent.record.phase in (Phase.READY, Phase.FAILED):
-                if not self.agent.record.task:
-                    return
+            record = self.agent.record
+            if record.phase in {Phase.READY, Phase.FAILED} and not record.task:
+                return
             self._friendly()
         raise AssertionError(f"stuck: {attrs.asdict(self.agent.record)}")
 
     def _friendly(self) -> None:
         record = self.agent.record
-        if record.phase in (Phase.HELD,):
+        if record.phase is Phase.HELD:
             self.tell(inbox.Command(name="resume"))
         elif record.phase is Phase.LOST or not record.agent_id:
             self.sighted(False)

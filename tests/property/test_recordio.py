@@ -12,9 +12,7 @@ from protocol.mesos.recordio import RecordReader, encode_record
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.lists(st.integers(1, 50), min_size=1))
-def test_any_records_cut_anywhere_come_back_equal(
-    records: list[bytes], strides: list[int]
-) -> None:
+def test_any_records_cut_anywhere_come_back_equal(records: list[bytes], strides: list[int]) -> None:
     stream = b"".join(encode_record(record) for record in records)
     reader, found, at, turn = RecordReader(), [], 0, 0
     while at < len(stream):

@@ -340,7 +340,7 @@ def test_the_best_stable_name_is_chosen_and_all_are_known() -> None:
         ("/dev/disk/by-path/pci-1", True), ("/dev/sd", False), ("#/dev/sdb", False), ("", False),
     ],
 )  # fmt: skip
-def test_the_hosts_deny_file_names_disks_by_any_name(line: str, denied: bool) -> None:  # noqa: FBT001
+def test_the_hosts_deny_file_names_disks_by_any_name(line: str, denied: bool) -> None:
     links = "/dev/disk/by-id/ata-VENDOR_1 /dev/sdb\n/dev/disk/by-path/pci-1 /dev/sdb\n"
     frames = {
         **disk_frames(1, {"node": "/dev/sdb", "sysfs": "sdb"}),

@@ -8,7 +8,7 @@ import pytest
 from domain import effects, inbox
 from domain.agent import Phase, TaskState
 from domain.draft import LOST_IN_ROW_MAX, Rules
-from domain.lifecycle import status_exit_code
+from domain.statuses import status_exit_code
 from tests.unit.agent_story import HOST, Story
 
 
