@@ -294,6 +294,7 @@ class AgentActor:
                 plan=tuple(_shown(step, record) for step in agent.plan.steps),
                 probe=record.probe,
                 reboot_wanted=record.reboot is not None,
+                working=record.slot,
                 last_contact=self.last_contact,
                 devices=agent.plan.verdicts,
                 layout=self.links.installer.layout(record),

@@ -44,6 +44,7 @@ class AgentSnapshot:
     plan: tuple[StepSnapshot, ...] = ()
     probe: str = ""
     reboot_wanted: bool = False
+    working: bool = False  # holds a place of the rollout
     offer_id: str = ""
     last_contact: float = 0.0  # unix seconds of the last word from Mesos about it
     devices: tuple[tuple[str, str], ...] = ()  # (path, verdict with the rule that decided)

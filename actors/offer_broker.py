@@ -37,15 +37,15 @@ from domain.inbox import AgentInbox
 from domain.offers import Match, Matching, Need, match
 from protocol.mesos import calls, events
 
-REFUSE_SOON_S: Final = 2.0  # an agent at work wants an offer again shortly
+REFUSE_SOON_S: Final = 5.0  # an agent at work wants an offer again shortly
 REFUSE_LONG_S: Final = 300.0  # long enough not to spin, short enough to notice change
 REFUSE_REST_S: Final = 5.0  # what is left of an offer that a task was put on
 LAUNCH_PATIENCE_S: Final = 120.0  # no word of a launched task: ask
 RECONCILE_FIRST_S: Final = 8.0
 RECONCILE_CEILING_S: Final = 60.0
 RECONCILE_ALL_S: Final = 900.0
-BETWEEN_STEPS: Final = frozenset({"seen", "surveying", "installing", "joining", "activating"})
-WANT_PATIENCE_S: Final = 1.5  # a want that old without an offer asks for a REVIVE
+BEFORE_WORK: Final = frozenset({"seen", "surveying"})  # surveys need no place of the rollout
+WANT_PATIENCE_S: Final = 7.0  # a want that old without an offer asks for a REVIVE
 REVIVE_EVERY_S: Final = 15.0
 TICK_S: Final = 1.0
 SUPPRESS_AFTER_S: Final = 60.0  # of nothing wanted
@@ -210,7 +210,7 @@ class OfferBroker:
         shown = self.board.agents.get(offer.hostname)
         if shown is None:
             return True
-        return not shown.task_id and not shown.reason and shown.phase in BETWEEN_STEPS
+        return not shown.task_id and (shown.working or shown.phase in BEFORE_WORK)
 
     async def _send(self, call: calls.Call) -> None:
         await self.writer.put(Send(call=call, generation=self.generation))

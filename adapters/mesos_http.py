@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import attrs
@@ -31,11 +31,18 @@ class _Stream:
 
 async def _quiet_end(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """The stream's bytes as they come. Raises MesosUnreachableError where it breaks."""
+    parts = response.aiter_raw()
     try:
-        async for chunk in response.aiter_raw():
+        async for chunk in parts:
             yield chunk
     except httpx.HTTPError as error:
         raise MesosUnreachableError(_say(error), sent=True) from error
+    finally:
+        with trio.move_on_after(0, shield=True), suppress(httpx.HTTPError):
+            # httpx closes none of its inner generators when a body is left early: they are
+            # ended from inside, by a cancellation at once.
+            async for _ in parts:
+                pass
 
 
 @attrs.frozen(kw_only=True)

@@ -7,7 +7,7 @@ run is thrown away, and another scheduler starts on the same store.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -199,10 +199,13 @@ class Rehearsal:
     plant: Plant | None = None
     web: WebServer | None = None  # None: no sockets, the permit is asked in process
     time_scale: float = 1.0
+    through: Callable[[Store], Store] = lambda store: store  # where a store can be made to fail
+    catalog: Catalog | None = attrs.field(
+        factory=lambda: load_catalog(CATALOG, "the simulation's catalog")
+    )
     service: Service | None = None
     crashes: int = 0
     incarnations: int = 0
-    catalog: Catalog = attrs.field(init=False)
     redactor: Redactor = attrs.field(init=False)
     _power: Power = attrs.field(factory=Power)
     _scope: trio.CancelScope | None = None
@@ -210,7 +213,6 @@ class Rehearsal:
 
     def __attrs_post_init__(self) -> None:
         self.world.ask_permit = self._ask_permit
-        self.catalog: Catalog = load_catalog(CATALOG, "the simulation's catalog")
         self.redactor = Redactor([self.settings.scaleio_password])
 
     def wall(self) -> float:
@@ -279,7 +281,7 @@ class Rehearsal:
                 password=self.settings.scaleio_password.reveal,
                 clock=trio.current_time,
             ),
-            store=PoweredStore(store, power),
+            store=PoweredStore(self.through(store), power),
             chance=chance,
             installer=self._installer,
             web=self.web or _no_sockets,

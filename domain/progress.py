@@ -82,6 +82,7 @@ def _has_slot(draft: Draft) -> bool:
     if draft.record.slot:
         return True
     if ask(draft, "slot", SLOT_PATIENCE_S):
+        draft.change(reason="waits for a place of the rollout (-rollout.parallel)")
         draft.do(effects.AskSlot())
     return False
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from tests.conftest import tier_needs
 from tools import check, counting
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-ALWAYS: Final = ("unit", "property", "simulation", "architecture")  # folders below tests/
+ALWAYS: Final = ("simulation", "unit", "property", "architecture")  # in tests/; the longest first
 
 
 @attrs.define
@@ -53,8 +54,7 @@ def main(arguments: list[str]) -> int:
     tally = Tally()
     if only is None:
         _check(tally)
-        for folder in folders():
-            tally.add(folder, *_pytest(f"tests/{folder}"))
+        _folders(tally)
     _tiers(tally, only)
     if only is None:
         print(f"test: passed={tally.passed} failed={tally.failed} {_names(tally)}")
@@ -83,6 +83,14 @@ def _check(tally: Tally) -> None:
     tally.add("check", sum(state == "ok" for state, _ in results.values()), len(bad))
 
 
+def _folders(tally: Tally) -> None:
+    """Two at a time: each of them keeps one core busy. What one says is shown when it is over."""
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        running = {pool.submit(_pytest, f"tests/{name}", quiet=True): name for name in folders()}
+        for done in as_completed(running):
+            tally.add(running[done], *done.result())
+
+
 def _tiers(tally: Tally, only: list[str] | None) -> None:
     """One table in tests/conftest.py says what each tier needs."""
     for tier, needs in tier_needs().items():
@@ -94,7 +102,7 @@ def _tiers(tally: Tally, only: list[str] | None) -> None:
             tally.add(tier, *_pytest("tests", "-m", tier))
 
 
-def _pytest(*selection: str) -> tuple[int, int]:
+def _pytest(*selection: str, quiet: bool = False) -> tuple[int, int]:
     """How many passed and failed. A run that ends badly has one failure at least."""
     with tempfile.TemporaryDirectory(prefix="counts-") as folder:
         counts = Path(folder) / "counts.json"
@@ -105,7 +113,11 @@ def _pytest(*selection: str) -> tuple[int, int]:
             cwd=ROOT,
             env=environment,
             check=False,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.STDOUT if quiet else None,
         )
+        if quiet:
+            sys.stdout.write(done.stdout.decode(errors="replace"))
         found = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}
     passed, failed = found.get("passed", 0), found.get("failed", 0)
     return passed, max(failed, 1) if done.returncode else failed

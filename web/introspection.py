@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -11,6 +12,7 @@ import trio
 from actors.board import ActorSnapshot, Board
 from web.views import Times, plain
 
+TRIO: Final = f"{Path(trio.__file__).parent}/"
 TASKS_SHOWN_MAX: Final = 5000  # enough for one task per agent of a large cluster
 
 
@@ -57,9 +59,12 @@ def _below(root: trio.lowlevel.Task) -> Iterator[TaskLine]:
 
 
 def _innermost(task: trio.lowlevel.Task) -> str:
+    """Where it waits, in code that is not Trio's own: in there all tasks look alike."""
     where = ""
     for frame, line in task.iter_await_frames():
         code = frame.f_code
+        if where and code.co_filename.startswith(TRIO):
+            continue
         where = f"{code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{line})"
     return where
 

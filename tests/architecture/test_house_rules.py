@@ -34,7 +34,7 @@ PLACES: Final = (  # where a developer's machine, or its package index, would sh
     r"/opt/(?!emc/)[a-z]",
     r"\.pyenv",
     r"--(?:extra-)?index-url|--find-links",
-    r"pypi\.|pythonhosted|npmjs|registry\.",
+    r"pypi\.|pythonhosted|npmjs|registry\.[a-z]+\.[a-z]",
     r"(?:deb|archive|security)\.[a-z]+\.(?:org|com)",
 )
 

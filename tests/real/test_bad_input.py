@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from tests.garbage_server import GarbageServer, http_answer
 from tests.real import evidence
 from tests.real.onboarding import Stage
-from tests.scheduler_process import PASSWORD, Json, Scheduler
+from tests.real_zookeeper import ZooKeeper
+from tests.scheduler_process import LOOPBACK, MDMS, PASSWORD, Json, Scheduler, free_ports
 from tests.steps_inert_twin import STEPS_DIR
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -104,3 +106,34 @@ def test_another_program_on_the_masters_port_is_named_until_the_master_is_back(
 
 def reasons(scheduler: Scheduler) -> str:
     return " ".join(scheduler.get("/healthz")["reasons"])
+
+
+@pytest.mark.zk
+def test_a_second_scheduler_waits_for_the_first_one_and_can_be_stopped(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    ports = free_ports(2)
+    with ZooKeeper(tmp_path / "zookeeper") as zookeeper, contextlib.ExitStack() as stack:
+        flags = (
+            *MDMS,
+            f"-scaleio.password-file={tmp_path / 'password'}",
+            "-store.type=zk",
+            f"-store.uri={zookeeper.uri}/second",
+            f"-uri={LOOPBACK}:1",
+        )
+        logs = [tmp_path / "log-first", tmp_path / "log-second"]
+        first, second = (
+            Scheduler(flags=flags, port=ports + number, log=log) for number, log in enumerate(logs)
+        )
+        first.start()
+        stack.callback(first.kill)
+        first.wait("it leads", lambda: first.get("/v1/status"))
+        second.start()
+        second.wait("it stands in line", lambda: len(line_up(zookeeper)) == 2)
+        assert second.stop() == 0
+        assert len(line_up(zookeeper)) == 1
+        assert first.get("/v1/status")["store"] == "zk"
+
+
+def line_up(zookeeper: ZooKeeper) -> list[str]:
+    """Those that want to lead, the leader included."""
+    return [path for path in zookeeper.nodes("/second") if "/lock/" in path]

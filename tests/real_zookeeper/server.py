@@ -128,6 +128,27 @@ class ZooKeeper:
         finally:
             process.send_signal(signal.SIGCONT)  # nothing, if it was killed meanwhile
 
+    def nodes(self, path: str) -> dict[str, bytes]:
+        """The content of that node and of all below it, but for those that go meanwhile."""
+        # Missing on machines that cannot run this.
+        from kazoo.client import KazooClient
+        from kazoo.exceptions import NoNodeError
+
+        found: dict[str, bytes] = {}
+        client = KazooClient(hosts=self.address)
+        client.start()
+        try:
+            left = [path]
+            while left:
+                node = left.pop()
+                with contextlib.suppress(NoNodeError):
+                    found[node], _ = client.get(node)
+                    left += [f"{node}/{child}" for child in client.get_children(node)]
+        finally:
+            client.stop()
+            client.close()
+        return found
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)

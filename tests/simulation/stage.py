@@ -92,9 +92,13 @@ class Stage:
     async def until(self, condition: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
         """Let virtual time pass until it holds; the assertion says how all stood otherwise."""
         with trio.move_on_after(within_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - any view of the world: nobody tells of it
                 await trio.sleep(LOOK_EVERY_S)
         assert condition(), f"not within {within_s:g} s; the agents: {self.phases()}"
+
+    async def pass_time(self, seconds: float) -> None:
+        """For what must not happen: virtual time costs nothing."""
+        await trio.sleep(seconds)
 
     async def all_ready(self, *, within_s: float = PATIENCE_S) -> None:
         """Every host of the world is ready, and no promise was broken on the way."""
@@ -116,8 +120,8 @@ class Stage:
     async def get(self, path: str) -> httpx.Response:
         return await self._web("GET", path)
 
-    async def command(self, name: str, host: str) -> httpx.Response:
-        headers = {"authorization": f"Bearer {TOKEN}"}
+    async def command(self, name: str, host: str, *, token: str = TOKEN) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}"}
         return await self._web("POST", f"/v1/agents/{host}/{name}", headers)
 
     async def _web(
@@ -162,7 +166,7 @@ def play(
 async def _play(
     story: Story[T], options: Options, shape: Shape, folder: Path, curtain: bool, loglevel: str
 ) -> T:
-    rng = random.Random(options.seed)
+    rng = random.Random(options.seed)  # noqa: S311 - simulated chance
     async with trio.open_nursery() as nursery:
         world = build(rng=rng, shape=shape, nursery=nursery)
         rehearsal, _ = prepare(world, options, folder, rng, loglevel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 import pytest
@@ -136,7 +136,7 @@ class Scene:
     def device(self, data: str) -> None:
         self.checkers.saw(DeviceTaken(at=self.at, host=A, path="/dev/sdb", data=data))
 
-    def store(self, host: str = A, **fields: object) -> None:
+    def store(self, host: str = A, **fields: Any) -> None:
         empty = AgentRecord(host=host, agent_id="S0")
         self.checkers.stored(attrs.evolve(empty, **fields))
 
@@ -393,7 +393,8 @@ RIGHT: Final = [(name, right) for name, (_, right) in COURSES.items()]
 @pytest.fixture
 def scene(nursery: trio.Nursery) -> Scene:
     shape = Shape(agents=3, storage=3, password=SECRET)
-    world = build(rng=random.Random(1), shape=shape, nursery=nursery)
+    rng = random.Random(1)  # noqa: S311 - simulated chance
+    world = build(rng=rng, shape=shape, nursery=nursery)
     return Scene(world, Checkers(world, secrets=(SECRET,), own_address=OWN))
 
 

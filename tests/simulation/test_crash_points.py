@@ -6,19 +6,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 import pytest
 
+from actors.ports import Store
 from simulation.crash_points import Steps, spread
 from simulation.world import Shape
 from tests.simulation.stage import Stage, play
 
-POINTS_TRIED: Final = 108  # of about 3,400: what fits into `make test`
-PAIRS_TRIED: Final = 12  # the second crash hits the scheduler that is just finding its way
+POINTS_TRIED: Final = 104  # of about 3,400: what fits into `make test`
+WRITES_TRIED: Final = 10  # of about 40, each twice: it is lost, it lands
+PAIRS_TRIED: Final = 8  # the second crash hits the scheduler that is just finding its way
 BETWEEN_CRASHES: Final = 90  # steps: loading, subscribing, reconciling
 SEED: Final = 7
+
+
+@attrs.frozen(kw_only=True)
+class Write:
+    """Numbers of the step that handed it to the store, and of the one that made it durable."""
+
+    begun: int
+    landed: int
 
 
 @attrs.frozen(kw_only=True)
@@ -30,17 +41,41 @@ class Course:
     virtual_s: float
     whole: bool
     fault: str = ""
+    writes: tuple[Write, ...] = ()
+
+
+@attrs.define
+class Writes:
+    """Passes on to the store, and notes in which step each write began and landed."""
+
+    inner: Store
+    steps: Steps
+    noted: list[Write]
+    kind: str = "simulated"
+
+    async def load(self) -> Mapping[str, bytes]:
+        return await self.inner.load()
+
+    async def write(self, changes: Mapping[str, bytes | None]) -> None:
+        begun = self.steps.taken
+        await self.inner.write(changes)
+        self.noted.append(Write(begun=begun, landed=self.steps.taken))
+
+    async def close(self) -> None:
+        await self.inner.close()
 
 
 def onboard(*crash_before: int) -> Course:
     """One storage agent with a reboot on its way, and a crash before each of those steps."""
     steps = Steps(at=frozenset(crash_before))
+    writes: list[Write] = []
 
     async def story(stage: Stage) -> Course:
         for host in stage.world.hosts.values():
             host.kernel = host.next_kernel = host.os.kernel  # one reboot is enough: rexray's
             host.dials.slow = 0.1  # fewer polls in between, so that points differ more
         stage.adopt, steps.act = steps.adopt, stage.rehearsal.crash
+        stage.rehearsal.through = lambda store: Writes(store, steps, writes)
         stage.raise_curtain()
         fault = ""
         try:
@@ -53,6 +88,7 @@ def onboard(*crash_before: int) -> Course:
             virtual_s=stage.rehearsal.wall(),
             whole=not fault,
             fault=fault,
+            writes=tuple(writes),
         )
 
     shape = Shape(agents=1, storage=1)
@@ -88,6 +124,22 @@ def test_a_crash_at_any_await_forgets_nothing_and_repeats_nothing(
     with capsys.disabled():
         print(f"\ncrash points: tried={len(points)} of {total} violations={len(failed)}")
     assert len(points) >= min(total, 100)
+    assert failed == {}
+
+
+@pytest.mark.parametrize("lands", [False, True], ids=["it is lost", "it lands"])
+def test_a_write_in_flight_may_land_or_not(undisturbed: Course, lands: bool) -> None:
+    """The record is durable, or it is not; in both cases nobody was told before the crash."""
+    writes = undisturbed.writes
+    failed: dict[int, str] = {}
+    for place in spread(len(writes), WRITES_TRIED):
+        write = writes[place - 1]
+        point = write.landed + 1 if lands else write.begun
+        course = onboard(point)
+        reached = [one.landed for one in course.writes if one.landed <= point]
+        assert (write.landed in reached) == lands
+        if not course.whole:
+            failed[point] = course.fault
     assert failed == {}
 
 

@@ -1,4 +1,4 @@
-"""A deliberate wrong in the world beside the product is seen, and named by the promise it breaks."""
+"""A deliberate wrong in the world is seen, and named by the promise that it breaks."""
 
 from __future__ import annotations
 

@@ -354,13 +354,18 @@ async def test_where_agents_cannot_be_listed_offers_are_never_suppressed(
         assert not here.of(calls.Suppress)
 
 
-async def test_while_something_is_wanted_or_unheard_of_offers_are_not_suppressed(
+async def test_while_something_is_wanted_offers_are_not_suppressed(
     autojump_clock: MockClock,
 ) -> None:
     async with desk() as here:
         await here.tell(want())
         await trio.sleep(500.0)
         assert not here.of(calls.Suppress)
+
+
+async def test_while_a_task_is_unheard_of_offers_are_not_suppressed(
+    autojump_clock: MockClock,
+) -> None:
     async with desk() as here:
         await here.tell(TrackTask(host="a1", task_id=TASK, agent_id="S1"))
         await trio.sleep(500.0)

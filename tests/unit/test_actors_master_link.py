@@ -1,0 +1,470 @@
+"""The subscription against a simulated master, byte for byte: found, kept, lost, found again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors.board import Board, LinkSnapshot
+from actors.mailbox import Mailbox
+from actors.master_link import (
+    BROKER_PATIENCE_S,
+    EXIT_SUPERSEDED,
+    PAUSE_CEILING_S,
+    PAUSE_SLOW_S,
+    MasterLink,
+    Session,
+)
+from actors.messages import BrokerInbox, CallResult, FromMaster, LinkDown, Send, WriterInbox
+from actors.supervision import EndOfServiceError, supervise
+from adapters.http_client import make_client
+from adapters.mesos_http import HttpMesos
+from protocol.mesos import calls, events
+from protocol.mesos.calls import FrameworkInfo
+from simulation.http_server import Cut, Reply, Request
+from simulation.mesos_observed import CallReceived, StreamClosed, StreamOpened
+from simulation.network import MemoryBackend
+from tests.unit.actor_doubles import box, rng
+from tests.unit.sim_mesos import MASTER, World, legacy_info, world
+
+INFO = FrameworkInfo(
+    user="root",
+    name="ScaleIO Framework",
+    role="scaleio",
+    hostname="s1",
+    webui_url="http://s1/",
+    failover_timeout_s=600.0,
+)
+STANDBY = "http://master2.test:5050"
+
+
+@attrs.define
+class Keep:
+    """Where framework ids are stored, in `takes_s` each."""
+
+    stored: list[str] = attrs.field(factory=list)
+    takes_s: float = 0.0
+
+    async def store(self, framework_id: str) -> None:
+        await trio.sleep(self.takes_s)
+        self.stored.append(framework_id)
+
+
+@attrs.define
+class Line:
+    """A link, a broker that only listens, and what both have said."""
+
+    there: World
+    link: MasterLink
+    keep: Keep
+    heard: list[BrokerInbox] = attrs.field(factory=list)
+    listening: bool = True
+    shown: list[LinkSnapshot] = attrs.field(factory=list)
+
+    async def listen(self) -> None:
+        """The broker: takes what comes, as long as the test lets it."""
+        while True:
+            if self.listening:
+                self.heard.append(await self.link.broker.receive())
+            else:
+                await trio.sleep(0.5)
+
+    async def watch(self) -> None:
+        while True:
+            await self.link.board.wait_change()
+            self.shown.append(self.link.board.link)
+
+    @property
+    def now(self) -> LinkSnapshot:
+        return self.link.board.link
+
+    def events(self, kind: type[events.Event]) -> list[FromMaster]:
+        found = [one for one in self.heard if isinstance(one, FromMaster)]
+        return [one for one in found if isinstance(one.event, kind)]
+
+    async def until(self, wanted: Callable[[], bool], *, within_s: float = 300.0) -> None:
+        """Looked at whenever the broker or the board hears something, and each second."""
+        with trio.fail_after(within_s):
+            while not wanted():
+                with trio.move_on_after(1.0):
+                    await self.link.board.wait_change()
+
+    async def subscribed(self, times: int = 1) -> None:
+        await self.until(lambda: self.now.state == "subscribed" and self.now.subscriptions >= times)
+        await wait_all_tasks_blocked()
+
+    def subscriptions(self) -> list[tuple[str, bool]]:
+        """Framework id, and whether it was a new one, of each as the master saw it."""
+        return [(one.framework_id, one.fresh) for one in self.there.observed(StreamOpened)]
+
+
+@asynccontextmanager
+async def line(
+    *,
+    masters: int = 1,
+    tried: tuple[str, ...] = (MASTER,),
+    agents: int = 1,
+    version: str = "1.11.0",
+    framework_id: str = "",
+    broker_room: int = 64,
+) -> AsyncIterator[Line]:
+    async with world(agents, masters=masters, version=version) as there:
+        backend, keep = MemoryBackend(there.network), Keep()
+        mailbox: Mailbox[WriterInbox] = box("master-writer")
+        broker: Mailbox[BrokerInbox] = box("offer-broker", broker_room)
+        async with (
+            make_client(network_backend=backend, read_timeout_s=None) as stream,
+            make_client(network_backend=backend, connections_max=1) as one,
+            make_client(network_backend=backend) as operator,
+            trio.open_nursery() as nursery,
+        ):
+            link = MasterLink(
+                mesos=HttpMesos(stream=stream, calls=one, operator_calls=operator),
+                masters=tried,
+                session=Session(info=attrs.evolve(INFO, framework_id=framework_id)),
+                mailbox=mailbox,
+                broker=broker,
+                board=Board(),
+                chance=rng(),
+                store_id=keep.store,
+            )
+            made = Line(there, link, keep)
+            nursery.start_soon(made.watch)
+            nursery.start_soon(made.listen)
+            nursery.start_soon(link.write)
+            yield made
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running(here: Line) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise, here.link.mailbox.vitals, here.link.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+# -- subscribing ----------------------------------------------------------------------------------
+
+
+async def test_the_id_is_durable_before_anything_is_passed_on(autojump_clock: MockClock) -> None:
+    async with line() as here:
+        here.keep.takes_s = 7.0
+        async with running(here):
+            await trio.sleep(6.0)
+            assert here.heard == []
+            assert here.now.state != "subscribed"
+            await here.subscribed()
+            await here.until(lambda: bool(here.events(events.Offers)))
+            [told] = here.events(events.Subscribed)
+            assert isinstance(told.event, events.Subscribed)
+            assert here.keep.stored == [told.event.framework_id] == [here.now.framework_id]
+            assert (here.now.master, here.now.version) == (MASTER, "1.11")
+
+
+@pytest.mark.parametrize("version", ["1.0.1", "1.2.0", "1.4.3", "1.11.0"])
+async def test_masters_of_every_age_are_subscribed_to(
+    version: str, autojump_clock: MockClock
+) -> None:
+    async with line(version=version) as here, running(here):
+        await here.subscribed()
+        await here.until(lambda: bool(here.events(events.Offers)))
+        assert here.link.session.version == calls.parse_version(version)
+
+
+async def test_a_known_id_is_used_again_and_not_stored_again(autojump_clock: MockClock) -> None:
+    async with line(framework_id="F-known") as here, running(here):
+        await here.subscribed()
+        assert here.subscriptions()[0][0] == "F-known"
+        assert here.keep.stored == []
+
+
+async def test_a_standby_points_to_the_leader_and_is_followed_by_hand(
+    autojump_clock: MockClock,
+) -> None:
+    async with line(masters=2, tried=(STANDBY,)) as here, running(here):
+        await here.subscribed()
+        assert here.now.master == MASTER
+        assert here.now.subscriptions == 1
+
+
+async def test_masters_that_point_at_each_other_are_given_up_for_a_while(
+    autojump_clock: MockClock,
+) -> None:
+    async def circle(request: Request) -> Reply:
+        await trio.lowlevel.checkpoint()
+        if request.path == "/version":
+            return Reply(body=b'{"version": "1.11.0"}')
+        where = ("Location", "//circle.test:5050/master/api/v1/scheduler")
+        return Reply(status=307, headers=(where,))
+
+    async with line(tried=("http://circle.test:5050",)) as here:
+        here.there.network.listen("circle.test", 5050, circle)
+        async with running(here):
+            await here.until(lambda: "circle" in here.now.detail)
+            assert "redirected in a circle" in here.now.detail
+
+
+# -- losing and finding again ---------------------------------------------------------------------
+
+
+async def test_a_stream_that_breaks_is_taken_up_with_the_same_id(
+    autojump_clock: MockClock,
+) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.there.mesos.faults.drop_stream(mid_record=True)
+        await here.subscribed(2)
+        [first, second] = here.subscriptions()
+        assert first == (second[0], True)
+        assert not second[1]
+        assert here.keep.stored == [first[0]]
+        generations = [one.generation for one in here.heard if isinstance(one, LinkDown)]
+        assert generations == [1]
+        later = [one.generation for one in here.events(events.Subscribed)]
+        assert later == [1, 2]
+
+
+async def test_five_silent_heartbeats_mean_a_dead_stream_and_one_does_not(
+    autojump_clock: MockClock,
+) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        await trio.sleep(100.0)
+        assert here.now.subscriptions == 1, "heartbeats keep it alive"
+        here.there.mesos.faults.mute_stream()
+        muted_at = trio.current_time()
+        await trio.sleep(55.0)
+        assert here.now.state == "subscribed"
+        await here.subscribed(2)
+        assert trio.current_time() - muted_at < 75.0 + PAUSE_CEILING_S + 1.0
+        assert len({framework_id for framework_id, _ in here.subscriptions()}) == 1
+        assert any("silent for 75 s" in one.detail for one in here.shown)
+
+
+async def test_a_master_failover_is_followed_with_the_same_id(autojump_clock: MockClock) -> None:
+    async with line(masters=2, tried=(MASTER, STANDBY)) as here, running(here):
+        await here.subscribed()
+        here.there.mesos.faults.master_failover()
+        await here.subscribed(2)
+        assert here.now.master == STANDBY
+        assert len(set(here.keep.stored)) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "words", "slow"),
+    [
+        (Reply(status=503, body=b"No leader elected"), "No leader elected", False),
+        (Reply(status=404, body=b"404 Not Found."), "404", False),
+        (Reply(status=401, body=b"401 Unauthorized."), "credentials", True),
+        (Reply(status=400, body=b"Failed to find enum for 'X'"), "Failed to find enum", True),
+        (Reply(status=307), "307", False),
+        (Reply(body=b"<html>a portal</html>"), "broke the protocol", False),
+        (Reply(body=b"5\nhello"), "broke the protocol", False),
+        (Cut(), "does not answer", False),
+    ],
+)
+async def test_each_refusal_is_retried_at_its_pace_and_its_cause_is_shown(
+    reply: Reply | Cut, words: str, autojump_clock: MockClock, *, slow: bool
+) -> None:
+    asked: list[float] = []
+
+    async def refuse(request: Request) -> Reply | Cut:
+        await trio.lowlevel.checkpoint()
+        if request.path == "/version":
+            return Reply(body=b'{"version": "1.11.0"}')
+        asked.append(trio.current_time())
+        return reply
+
+    async with line() as here:
+        front = here.there.mesos.fronts[0]
+        here.there.network.listen("master1.test", 5050, refuse)
+        async with running(here):
+            await trio.sleep(400.0)
+            assert any(words in one.detail for one in here.shown)
+            pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
+            ceiling = PAUSE_SLOW_S if slow else PAUSE_CEILING_S
+            assert max(pauses) <= ceiling + 1.0
+            assert min(pauses[5:]) >= ceiling / 2 - 0.1
+            here.there.network.listen("master1.test", 5050, front.handle)
+            await here.subscribed()
+            assert here.now.detail == ""
+
+
+async def test_a_program_that_is_no_master_is_named_as_such(autojump_clock: MockClock) -> None:
+    async def web_page(request: Request) -> Reply:
+        await trio.lowlevel.checkpoint()
+        return Reply(status=404, body=b"nginx")
+
+    async with line(tried=("http://web.test:80",)) as here:
+        here.there.network.listen("web.test", 80, web_page)
+        async with running(here):
+            await here.until(lambda: bool(here.now.detail))
+            assert "is it a master?" in here.now.detail
+
+
+async def test_garbage_in_the_middle_of_the_stream_starts_it_afresh(
+    autojump_clock: MockClock,
+) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.there.mesos.faults.garbage_on_stream()
+        await here.subscribed(2)
+        assert any("broke the protocol" in one.detail for one in here.shown)
+
+
+# -- ends -----------------------------------------------------------------------------------------
+
+
+async def test_another_scheduler_with_our_id_ends_this_one(autojump_clock: MockClock) -> None:
+    async with line() as here:
+        with pytest.RaisesGroup(EndOfServiceError) as ended:
+            async with running(here):
+                await here.subscribed()
+                theirs = legacy_info(id={"value": here.now.framework_id}, role="scaleio")
+                await here.there.subscribed(theirs, framework_id=here.now.framework_id)
+                await trio.sleep(100.0)
+        [error] = ended.value.exceptions
+        assert isinstance(error, EndOfServiceError)
+        assert error.status == EXIT_SUPERSEDED
+        assert here.now.state == "superseded"
+        assert len(here.subscriptions()) == 2, "ours, and theirs: we do not fight"
+
+
+async def test_a_removed_id_waits_for_an_operator_and_says_so(autojump_clock: MockClock) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.there.mesos.faults.remove_framework(here.now.framework_id)
+        await here.until(lambda: here.now.state == "removed", within_s=600.0)
+        count = len(here.subscriptions())
+        await trio.sleep(10_000.0)
+        assert len(here.subscriptions()) == count, "no new id by itself"
+        assert "operator" in here.now.detail
+
+
+# -- the broker -----------------------------------------------------------------------------------
+
+
+async def test_a_broker_that_does_not_take_events_costs_the_stream_not_the_master(
+    autojump_clock: MockClock,
+) -> None:
+    async with line(broker_room=1) as here, running(here):
+        await here.subscribed()
+        here.listening = False
+        began = trio.current_time()
+        await here.until(lambda: bool(here.there.observed(StreamClosed)))
+        heartbeats_s = 3 * 15.0  # one is taken, one has room, one is in the way
+        assert trio.current_time() - began <= heartbeats_s + BROKER_PATIENCE_S + 1.0
+        await trio.sleep(BROKER_PATIENCE_S)
+        here.listening = True
+        await here.subscribed(2)
+        assert any("overloaded" in one.detail for one in here.shown)
+
+
+# -- the writer -----------------------------------------------------------------------------------
+
+ACCEPT = calls.Accept(
+    offer_ids=("O1",),
+    task=calls.Task(
+        task_id="t", name="t", agent_id="S1", command="true", environment={}, labels={}
+    ),
+    taken=(),
+    refuse_s=5.0,
+)
+
+
+def received(here: Line, kind: str) -> list[CallReceived]:
+    return [one for one in here.there.observed(CallReceived) if one.kind == kind]
+
+
+def results(here: Line) -> list[tuple[str, str]]:
+    return [(one.outcome, one.detail) for one in here.heard if isinstance(one, CallResult)]
+
+
+async def test_calls_leave_in_order_on_the_present_stream(autojump_clock: MockClock) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        for call in (calls.Suppress(), calls.Revive(), ACCEPT, calls.Suppress()):
+            await here.link.mailbox.put(Send(call=call, generation=1))
+        await here.until(lambda: len(received(here, "SUPPRESS")) == 2)
+        kinds = [one.kind for one in here.there.observed(CallReceived)]
+        assert kinds == ["SUBSCRIBE", "SUPPRESS", "REVIVE", "ACCEPT", "SUPPRESS"]
+        assert all(one.current for one in here.there.observed(CallReceived)[1:])
+        assert results(here) == [("sent", "")]
+
+
+async def test_a_call_of_an_old_subscription_never_leaves(autojump_clock: MockClock) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.there.mesos.faults.drop_stream()
+        await here.subscribed(2)
+        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await wait_all_tasks_blocked()
+        assert results(here) == [("refused", "not subscribed")]
+        assert received(here, "ACCEPT") == []
+
+
+async def test_without_a_subscription_nothing_leaves(autojump_clock: MockClock) -> None:
+    async with line() as here:
+        await here.link.mailbox.put(Send(call=ACCEPT))
+        await wait_all_tasks_blocked()
+        assert results(here) == [("refused", "not subscribed")]
+
+
+async def test_an_acknowledgement_is_good_on_any_subscription(autojump_clock: MockClock) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.there.mesos.faults.drop_stream()
+        await here.subscribed(2)
+        await here.link.mailbox.put(Send(call=calls.Reconcile(tasks=())))
+        await here.until(lambda: bool(received(here, "RECONCILE")))
+
+
+async def test_a_call_that_was_cut_has_an_unknown_fate(autojump_clock: MockClock) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.there.mesos.faults.slow_next_calls(1, 1000.0)
+        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.until(lambda: bool(results(here)))
+        assert results(here)[0][0] == "unknown"
+
+
+async def test_a_master_that_refuses_connections_has_not_seen_the_call(
+    autojump_clock: MockClock,
+) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.there.network.down.add(("master1.test", 5050))
+        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.until(lambda: bool(results(here)))
+        assert results(here)[0][0] == "refused"
+
+
+async def test_a_call_that_the_master_does_not_know_us_by_starts_afresh(
+    autojump_clock: MockClock,
+) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        here.link.session.stream_id = "00000000-0000-0000-0000-000000000000"
+        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.subscribed(2)
+        assert results(here)[0][0] == "refused"
+        assert len({framework_id for framework_id, _ in here.subscriptions()}) == 1
+
+
+async def test_a_call_that_is_merely_wrong_keeps_the_subscription_and_is_shown(
+    autojump_clock: MockClock,
+) -> None:
+    async with line() as here, running(here):
+        await here.subscribed()
+        bad = calls.Acknowledge(agent_id="S1", task_id="t", uuid="c2hvcnQ=")
+        await here.link.mailbox.put(Send(call=bad))
+        await trio.sleep(60.0)
+        assert here.now.subscriptions == 1
+        assert "Not a valid UUID" in here.link.mailbox.vitals.last_error
