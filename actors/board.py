@@ -6,6 +6,7 @@ Writers replace whole frozen values; readers never wait. Times are seconds on th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
 import trio
@@ -13,6 +14,8 @@ import trio
 from domain.facts import Facts
 from domain.layout import Layout
 from domain.storage import StorageSnapshot
+
+REPR_CHARACTERS_MAX: Final = 100_000
 
 
 @attrs.frozen(kw_only=True)
@@ -54,9 +57,18 @@ class AgentSnapshot:
 
 @attrs.frozen(kw_only=True)
 class RecentMessage:
+    """Rendered only when somebody looks; who shows it redacts first, and cuts after that."""
+
     at: float
-    kind: str  # class name
-    text: str  # redacted repr, bounded
+    message: object
+
+    @property
+    def kind(self) -> str:
+        return type(self.message).__name__
+
+    @property
+    def text(self) -> str:
+        return repr(self.message)[:REPR_CHARACTERS_MAX]
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,6 @@ from actors.board import ActorSnapshot, RecentMessage
 T = TypeVar("T")
 
 RECENT_KEPT: Final = 20
-TEXT_MAX: Final = 400
 
 
 @attrs.define
@@ -108,8 +107,5 @@ class Mailbox(Generic[T]):
             restarts=vitals.restarts,
             last_error=vitals.last_error,
             waiting_for=vitals.waiting_for,
-            recent=tuple(
-                RecentMessage(at=at, kind=type(message).__name__, text=repr(message)[:TEXT_MAX])
-                for at, message in vitals.recent
-            ),
+            recent=tuple(RecentMessage(at=at, message=message) for at, message in vitals.recent),
         )

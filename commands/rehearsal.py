@@ -24,6 +24,8 @@ from adapters.http_client import make_client
 from adapters.mesos_http import HttpMesos
 from adapters.sandbox_http import HttpSandbox
 from adapters.store_sqlite import SqliteStore, run_inline
+from domain import records
+from domain.agent import AgentRecord
 from install_steps.assembly import Assembly
 from install_steps.catalog import Catalog, load_catalog
 from settings import Redactor, Settings, parse
@@ -123,6 +125,7 @@ class PoweredStore:
 
     inner: Store
     power: Power
+    landed: Callable[[Mapping[str, bytes | None]], None]  # it is durable, confirmed or not
     kind: str = "simulated"
 
     async def load(self) -> Mapping[str, bytes]:
@@ -132,6 +135,7 @@ class PoweredStore:
         await trio.lowlevel.checkpoint()
         await self.power.check()
         await self.inner.write(changes)
+        self.landed(changes)
         await trio.lowlevel.checkpoint()
         await self.power.check()
 
@@ -281,13 +285,20 @@ class Rehearsal:
                 password=self.settings.scaleio_password.reveal,
                 clock=trio.current_time,
             ),
-            store=PoweredStore(self.through(store), power),
+            store=PoweredStore(self.through(store), power, self._landed),
             chance=chance,
             installer=self._installer,
             web=self.web or _no_sockets,
-            on_stored=self.checkers.stored,
             time_scale=self.time_scale,
         )
+
+    def _landed(self, changes: Mapping[str, bytes | None]) -> None:
+        """The checkers hear of it from the store, not from those who asked for it."""
+        for key, raw in changes.items():
+            if raw is not None:
+                self.checkers.secret_free(f"record {key}", raw.decode())
+            if raw is not None and key.startswith(records.AGENT_PREFIX):
+                self.checkers.stored(records.decode(raw, AgentRecord, key=key))
 
     def _installer(self, service: Service) -> Assembly:
         return Assembly(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import sys
 import sysconfig
 import tempfile
@@ -71,9 +72,17 @@ def complaint_about(here: Machine, built: Machine) -> str:
     return ""
 
 
+def _home() -> str:
+    """Of the user, by the system's word; a container's user need not have one."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
 def cache_folder(environ: Mapping[str, str]) -> str:
     """Where the archive is unpacked once: the task's sandbox, the home folder, or a new folder."""
-    for place in (environ.get("MESOS_SANDBOX"), environ.get("HOME")):
+    for place in (environ.get("MESOS_SANDBOX"), environ.get("HOME"), _home()):
         if place and os.access(place, os.W_OK | os.X_OK):
             return str(Path(place) / ".shiv")
     return tempfile.mkdtemp(prefix="scaleio-scheduler-")

@@ -10,14 +10,16 @@ import attrs
 import trio
 
 from actors.board import ActorSnapshot, Board
+from web.replies import Redact
 from web.views import Times, plain
 
 TRIO: Final = f"{Path(trio.__file__).parent}/"
+TEXT_CHARACTERS_MAX: Final = 400
 TASKS_SHOWN_MAX: Final = 5000  # enough for one task per agent of a large cluster
 
 
 def actor_line(actor: ActorSnapshot) -> dict[str, object]:
-    line = plain(actor)
+    line = plain(attrs.evolve(actor, recent=()))
     del line["recent"]
     return line
 
@@ -26,9 +28,14 @@ def actors(board: Board) -> dict[str, object]:
     return {"actors": [actor_line(look()) for _, look in sorted(board.actors.items())]}
 
 
-def actor_whole(actor: ActorSnapshot, times: Times) -> dict[str, object]:
+def actor_whole(actor: ActorSnapshot, times: Times, redact: Redact) -> dict[str, object]:
+    """Messages are redacted before they are cut: half a secret is one too."""
     recent = [
-        {"age_s": times.age(message.at), "kind": message.kind, "text": message.text}
+        {
+            "age_s": times.age(message.at),
+            "kind": message.kind,
+            "text": redact(message.text)[:TEXT_CHARACTERS_MAX],
+        }
         for message in actor.recent
     ]
     return {**actor_line(actor), "recent": recent}

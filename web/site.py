@@ -140,7 +140,7 @@ class Site:
         look = self.board.actors.get(request.path_params["name"])
         if look is None:
             return self._error(404, "there is no such actor: see /debug/actors")
-        return self._json(introspection.actor_whole(look(), self.times))
+        return self._json(introspection.actor_whole(look(), self.times, self.redact))
 
     async def debug_tasks(self, request: Request) -> Response:
         lines = introspection.tasks()

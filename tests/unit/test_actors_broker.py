@@ -29,9 +29,9 @@ from tests.unit.broker_desk import Desk, desk, offer, update, want
 TASK = "a1.sds.1.0badcafe"
 
 
-def shown(host: str, phase: str, reason: str = "") -> AgentSnapshot:
+def shown(host: str, phase: str, *, working: bool = False) -> AgentSnapshot:
     return AgentSnapshot(
-        host=host, agent_id="S1", address="", phase=phase, since=0.0, reason=reason
+        host=host, agent_id="S1", address="", phase=phase, since=0.0, working=working
     )
 
 
@@ -68,15 +68,21 @@ async def test_an_unwanted_offer_is_refused_for_long_and_one_between_steps_for_a
     autojump_clock: MockClock,
 ) -> None:
     async with desk() as here:
-        board = here.broker.board
-        board.agents = {
+        here.broker.board.agents = {
             "a1": shown("a1", "ready"),
-            "a2": shown("a2", "installing"),
-            "a3": shown("a3", "installing", reason="no package"),
+            "a2": shown("a2", "surveying"),
+            "a3": shown("a3", "installing", working=True),
+            "a4": shown("a4", "installing"),
         }
-        await here.offered(offer(1, 1), offer(2, 2), offer(3, 3))
+        await here.offered(*(offer(n, n) for n in range(1, 6)))
         refused = {i: one.refuse_s for one in here.declines() for i in one.offer_ids}
-        assert refused == {"O1": REFUSE_LONG_S, "O2": REFUSE_SOON_S, "O3": REFUSE_LONG_S}
+        assert refused == {
+            "O1": REFUSE_LONG_S,
+            "O2": REFUSE_SOON_S,
+            "O3": REFUSE_SOON_S,
+            "O4": REFUSE_LONG_S,
+            "O5": REFUSE_SOON_S,
+        }
 
 
 async def test_ten_thousand_offers_are_answered_at_once_in_bounded_calls(

@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.mailbox import RECENT_KEPT, TEXT_MAX, Mailbox, Vitals
+from actors.board import REPR_CHARACTERS_MAX
+from actors.mailbox import RECENT_KEPT, Mailbox, Vitals
 from actors.ports import StoreConflictError
 from actors.supervision import CRASHES_MAX, ActorGaveUpError, EndOfServiceError, supervise
 from tests.unit.actor_doubles import box, drained
@@ -60,12 +61,12 @@ async def test_a_mailbox_shows_what_its_actor_does(autojump_clock: MockClock) ->
         nursery.start_soon(mailbox.receive)
         await wait_all_tasks_blocked()
         assert mailbox.snapshot().waiting_for == "a message"
-        mailbox.offer("x" * 10_000)
+        mailbox.offer("x" * 2 * REPR_CHARACTERS_MAX)
     await trio.sleep(5.0)
     shown = mailbox.snapshot()
     assert (shown.handled, shown.last_message, shown.waiting_for) == (1, "str", "")
     assert shown.last_message_age_s == pytest.approx(5.0)
-    assert len(shown.recent[0].text) == TEXT_MAX
+    assert len(shown.recent[0].text) == REPR_CHARACTERS_MAX
 
 
 async def test_only_the_last_messages_are_remembered() -> None:

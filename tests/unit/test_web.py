@@ -96,7 +96,7 @@ def some_actor() -> ActorSnapshot:
         restarts=0,
         last_error="",
         waiting_for="a message",
-        recent=(RecentMessage(at=999.0, kind="Status", text=f"password={PASSWORD}"),),
+        recent=(RecentMessage(at=999.0, message=f"password={PASSWORD}"),),
     )
 
 
@@ -367,7 +367,7 @@ async def test_actors_are_shown_with_their_last_messages() -> None:
     assert listed[0]["name"] == "agent/agent1"
     assert "recent" not in listed[0]
     shown = (await get(full_board(), "/debug/actors/agent/agent1")).json()
-    assert shown["recent"] == [{"age_s": 1.0, "kind": "Status", "text": "password=***"}]
+    assert shown["recent"] == [{"age_s": 1.0, "kind": "str", "text": "'password=***'"}]
 
 
 async def test_tasks_are_shown_as_text_and_as_json() -> None:

@@ -1,0 +1,204 @@
+"""The poller against a simulated Gateway: fresh looks, commands one by one, an answer for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors.board import Board
+from actors.gateway_poller import RETRY_CEILING_S, GatewayPoller, probe_name
+from actors.mailbox import Mailbox
+from actors.messages import GateInbox, PollerInbox, Refresh, SnapshotTaken, StorageRequest
+from actors.supervision import supervise
+from domain.inbox import AgentInbox, StorageAnswer
+from domain.joining import JoinSpec
+from simulation.gateway import Api
+from simulation.http_server import Reply
+from tests.unit.actor_doubles import box, drained, rng
+from tests.unit.gateway_world import GUID, World, in_memory
+
+POLL_S = 5.0
+HOST = "a9"
+CLIENT = JoinSpec(host=HOST, address="10.0.3.1", domain="", sdc_guid=GUID)
+
+
+@attrs.define
+class Counter:
+    world: World
+    poller: GatewayPoller
+    agent: Mailbox[AgentInbox]
+
+    @property
+    def board(self) -> Board:
+        return self.poller.board
+
+    async def ask(self, request: str, spec: JoinSpec, **more: str) -> StorageAnswer:
+        message = StorageRequest(request=request, spec=spec, **more)
+        await self.poller.mailbox.put(message)
+        with trio.fail_after(300.0):
+            answer = await self.agent.receive()
+        assert isinstance(answer, StorageAnswer)
+        assert answer.request == request
+        return answer
+
+
+@asynccontextmanager
+async def counter(world: World) -> AsyncIterator[Counter]:
+    mailbox: Mailbox[PollerInbox] = box("gateway-poller")
+    gate: Mailbox[GateInbox] = box("gate", 1000)
+    agent: Mailbox[AgentInbox] = box(HOST)
+    poller = GatewayPoller(
+        mailbox=mailbox,
+        gateway=world.gateway,
+        gate=gate,
+        agents={HOST: agent}.get,
+        board=Board(),
+        chance=rng(),
+        poll_s=POLL_S,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise, mailbox.vitals, poller.run)
+        await wait_all_tasks_blocked()
+        yield Counter(world, poller, agent)
+        nursery.cancel_scope.cancel()
+
+
+def taken_at(here: Counter) -> float:
+    storage = here.board.gateway.storage
+    assert storage is not None
+    return storage.taken_at
+
+
+def test_snapshots_come_by_themselves_and_the_gate_is_told() -> None:
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            first = taken_at(here)
+            await trio.sleep(POLL_S * 3 + 0.1)
+            assert taken_at(here) - first == pytest.approx(POLL_S * 3, abs=0.5)
+            told = drained(here.poller.gate)
+            assert len(told) == 4
+            assert set(map(type, told)) == {SnapshotTaken}
+
+    in_memory(story, api="3.6")
+
+
+def test_a_wish_for_a_fresh_look_is_met_at_once_and_a_fresh_one_serves_twice() -> None:
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            await trio.sleep(3.0)
+            wished_at = trio.current_time()
+            await here.poller.mailbox.put(Refresh(newer_than=wished_at))
+            await wait_all_tasks_blocked()
+            looked_at = taken_at(here)
+            assert looked_at >= wished_at
+            await trio.sleep(1.0)
+            await here.poller.mailbox.put(Refresh(newer_than=wished_at))
+            await wait_all_tasks_blocked()
+            assert taken_at(here) == looked_at
+            assert len(drained(here.poller.gate)) == 4, "the gate hears of each"
+
+    in_memory(story, api="3.6")
+
+
+def test_while_the_gateway_is_away_the_last_look_stays_with_its_age_and_the_reason_is_shown() -> (
+    None
+):
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            last = taken_at(here)
+            world.answer_instead.append(lambda _: Reply(status=502, body=b"<html>"))
+            await trio.sleep(600.0)
+            assert here.board.gateway.error
+            assert taken_at(here) == last
+            count = len(world.seen)
+            await trio.sleep(RETRY_CEILING_S * 10)
+            assert len(world.seen) - count <= 60, "it backs off"
+            world.answer_instead.clear()
+            await trio.sleep(RETRY_CEILING_S + 1.0)
+            assert here.board.gateway.error == ""
+            assert taken_at(here) > last
+
+    in_memory(story, api="3.6")
+
+
+def test_joining_makes_what_is_missing_once() -> None:
+    async def story(world: World) -> None:
+        spec = JoinSpec(
+            host=HOST,
+            address="10.0.1.99",
+            domain="new-domain",
+            pools=("new-pool",),
+            devices={"/dev/sdb": "new-pool"},
+        )
+        async with counter(world) as here:
+            answer = await here.ask("join", spec)
+            while answer.outcome == "waiting":
+                await trio.sleep(10.0)
+                answer = await here.ask("join", spec)
+            assert answer.outcome == "done"
+            made = [line for line in world.seen if line.endswith(("/Sds/instances",))]
+            again = await here.ask("join", spec)
+            assert (again.outcome, again.sds_id) == ("done", answer.sds_id)
+            assert made == [line for line in world.seen if line.endswith(("/Sds/instances",))]
+            assert world.forced() == [False]
+
+    in_memory(story, api="3.6")
+
+
+@pytest.mark.parametrize("api", ["2.0", "4.5"])
+def test_what_cannot_be_done_has_an_answer_with_the_reason(api: Api) -> None:
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            waits = await here.ask("join", attrs.evolve(CLIENT, sdc_guid="0" * 36))
+            assert waits.outcome == "waiting"
+            assert "does not list" in waits.sentence
+            skipped = await here.ask("probe-map", CLIENT, probe_pool="no-such-pool")
+            assert skipped.outcome == "skipped"
+            assert "no-such-pool" in skipped.sentence
+            world.answer_instead.append(lambda _: Reply(status=502))
+            await trio.sleep(3.0)
+            away = await here.ask("join", CLIENT)
+            assert away.outcome == "waiting"
+            assert away.sentence == here.board.gateway.error
+
+    in_memory(story, api=api)
+
+
+def test_a_probe_volume_is_made_found_again_and_removed() -> None:
+    async def story(world: World) -> None:
+        shown = await world.gateway.snapshot()
+        pool = shown.pools[0].name
+        async with counter(world) as here:
+            first = await here.ask("probe-map", CLIENT, probe_pool=pool)
+            assert (first.outcome, bool(first.volume_id)) == ("done", True)
+            again = await here.ask("probe-map", CLIENT, probe_pool=pool)
+            assert again.volume_id == first.volume_id, "a crash in between leaves no second one"
+            clean = await here.ask("probe-clean", CLIENT, volume_id=first.volume_id)
+            assert clean.outcome == "done"
+            assert await world.gateway.find_volume(probe_name(HOST)) is None
+            gone = await here.ask("probe-clean", CLIENT, volume_id=first.volume_id)
+            assert gone.outcome == "done", "what is gone is gone"
+
+    in_memory(story, api="3.6")
+
+
+def test_probe_names_fit_and_do_not_collide() -> None:
+    names = {probe_name(f"very-long-host-name-of-a-datacenter-{n}.example.com") for n in range(99)}
+    assert len(names) == 99
+    assert all(len(name) <= 31 for name in names)
+
+
+def test_a_request_of_an_agent_that_is_gone_does_no_harm() -> None:
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            nobody = attrs.evolve(CLIENT, host="nobody")
+            await here.poller.mailbox.put(StorageRequest(request="join", spec=nobody))
+            assert (await here.ask("join", CLIENT)).request == "join"
+            assert here.poller.mailbox.vitals.restarts == 0
+
+    in_memory(story, api="3.6")
