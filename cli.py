@@ -19,6 +19,16 @@ SUBCOMMANDS: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 a check failed, 2 bad input, 3 crashed, 4 superseded, 5 store."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except BrokenPipeError:
+        # The reader of our output has seen enough (`--help | head`): no reason for a traceback,
+        # and none at exit either, when Python flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main(arguments: list[str]) -> int:
     if arguments and arguments[0] in SUBCOMMANDS:
         return _subcommand(arguments[0], arguments[1:])
     from commands import scheduler  # the simulation needs none of what this imports
