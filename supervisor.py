@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -68,6 +69,8 @@ class Outside:
     installer: Callable[[Service], Installer]
     web: WebServer
     on_stored: Callable[[AgentRecord], None] = lambda _: None
+    own_addresses: frozenset[str] = frozenset()  # of the scheduler's host, all that are known
+    own_names: frozenset[str] = frozenset()
     store_lost: trio.Event = attrs.field(factory=trio.Event)  # set: we lead no more
     time_scale: float = 1.0  # run-clock seconds per real second: the web server's patience
 
@@ -173,6 +176,8 @@ class Service:
             board=board,
             chance=outside.chance.rng,
             poll_s=settings.gateway_poll,
+            system_id=settings.scaleio_clusterid,
+            system_name=settings.scaleio_clustername,
         )
         self.health = HealthMonitor(
             mailbox=self.health_box,
@@ -209,8 +214,10 @@ class Service:
     def _rollout_limits(self) -> rollout.Limits:
         return rollout.Limits(
             parallel=self.settings.rollout_parallel,
-            reboots=self.settings.reboots_at_a_time,
-            own_addresses=frozenset({self.settings.rest_advertised.strip("[]")}),
+            reboots=0 if self.settings.mode == "observe" else self.settings.reboots_at_a_time,
+            own_addresses=self.outside.own_addresses
+            | {self.settings.rest_advertised.strip("[]")},
+            own_names=self.outside.own_names,
             own_may_reboot=self.outside.store.kind != "sqlite",
         )
 
@@ -297,6 +304,7 @@ class Service:
 
     def _restore(self, record: AgentRecord) -> None:
         self._new_agent(record, stored=record)
+        self.roster.remember(record)
         if record.slot:
             self.gate.slots.add(record.host)
         permit = record.reboot.permit if record.reboot is not None else ""
@@ -351,7 +359,8 @@ class Service:
         send, receive = trio.open_memory_channel[tuple[int, str]](1)
 
         def answer(status: int, sentence: str) -> None:
-            send.send_nowait((status, sentence))
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                send.send_nowait((status, sentence))  # who asked may have hung up by now
 
         with send, receive:
             if not self.gate_box.offer(messages.AskPermit(permit=permit, answer=answer)):

@@ -16,7 +16,7 @@ from actors.journal import Journal
 from actors.mailbox import Mailbox
 from actors.ports import Sandbox, SandboxError
 from domain import effects, inbox, records
-from domain.agent import AgentRecord, TaskState
+from domain.agent import AgentRecord, KeeperRef, TaskRef, TaskState
 from domain.draft import Agent, Rules
 from domain.facts import Facts
 from domain.inbox import AgentInbox
@@ -24,7 +24,7 @@ from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout
 from domain.lifecycle import decide
-from domain.plan import SURVEY, Plan, PlannedStep
+from domain.plan import KEEPER, SURVEY, Plan, PlannedStep
 from protocol.mesos import calls
 
 SANDBOX_PATIENCE_S: Final = 30.0
@@ -97,8 +97,7 @@ class AgentActor:
     async def _next(self) -> AgentInbox:
         """The next message, or a Tick when the agent asked to be woken."""
         wake_at = self.agent.wake_at
-        task = self.agent.record.task
-        if task is not None and task.state is TaskState.WANTED:
+        if self._unsent():
             repost_at = trio.current_time() + REPOST_S
             wake_at = repost_at if wake_at is None else min(wake_at, repost_at)
         if wake_at is None:
@@ -200,10 +199,20 @@ class AgentActor:
         if not self.links.broker.offer(message):
             log.warning("the broker's mailbox is full", host=self.agent.record.host)
 
-    def _repost(self) -> None:
-        task = self.agent.record.task
+    def _unsent(self) -> TaskRef | KeeperRef | None:
+        """What is wanted and not heard of: the broker knows whether it is on its way."""
+        task, keeper = self.agent.record.task, self.agent.record.keeper
         if task is not None and task.state is TaskState.WANTED:
-            self._post(task.task_id, task.step, task.agent_id)
+            return task
+        if task is None and keeper is not None and not keeper.running:
+            return keeper
+        return None
+
+    def _repost(self) -> None:
+        wanted = self._unsent()
+        if wanted is not None:
+            step = wanted.step if isinstance(wanted, TaskRef) else KEEPER
+            self._post(wanted.task_id, step, wanted.agent_id)
 
     def _post(self, task_id: str, step: str, agent_id: str) -> None:
         record, installer = self.agent.record, self.links.installer
@@ -218,6 +227,7 @@ class AgentActor:
             agent_id=agent_id,
             command=job.command,
             environment=job.environment,
+            user=job.user,
             labels={
                 "scaleio.host": record.host,
                 "scaleio.step": step,

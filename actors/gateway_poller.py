@@ -18,7 +18,11 @@ from actors.ports import Gateway
 from domain import joining
 from domain.inbox import AgentInbox, StorageAnswer
 from domain.storage import StorageSnapshot
-from protocol.gateway.errors import GatewayError, GatewayRefusedError
+from protocol.gateway.errors import (
+    GatewayError,
+    GatewayProtocolError,
+    GatewayRefusedError,
+)
 
 SNAPSHOT_FRESH_S: Final = 2.0  # a command may build on one that young
 ACTS_MAX: Final = 64 * 2 + 8  # a device is one act, an SDS holds up to 64
@@ -40,6 +44,8 @@ class GatewayPoller:
     board: Board
     chance: random.Random
     poll_s: float
+    system_id: str = ""  # wins over the name
+    system_name: str = ""
     _next_poll: float = 0.0
     _failures: int = 0
 
@@ -88,6 +94,7 @@ class GatewayPoller:
     async def _look(self) -> StorageSnapshot:
         with trio.fail_after(CALL_PATIENCE_S):
             storage = await self.gateway.snapshot()
+        self._check_system(storage)
         self._failures = 0
         self._next_poll = trio.current_time() + self.poll_s
         since = self.board.gateway.since if not self.board.gateway.error else trio.current_time()
@@ -95,6 +102,20 @@ class GatewayPoller:
         self.board.touch()
         self.gate.offer(SnapshotTaken())
         return storage
+
+    def _check_system(self, storage: StorageSnapshot) -> None:
+        """A wrong address must not put our disks into a stranger's cluster."""
+        if self.system_id and storage.system_id != self.system_id:
+            raise GatewayProtocolError(
+                f"the Gateway serves system id {storage.system_id}, not {self.system_id}: correct "
+                "-scaleio.clusterid or the Gateway's address"
+            )
+        if not self.system_id and self.system_name and storage.system_name != self.system_name:
+            raise GatewayProtocolError(
+                f"the Gateway serves system {storage.system_name or '(unnamed)'!r}, not "
+                f"{self.system_name!r}: correct -scaleio.clustername or the Gateway's address, or "
+                f"name the system with -scaleio.clusterid={storage.system_id}"
+            )
 
     # -- commands -------------------------------------------------------------------------------
 

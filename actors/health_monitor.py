@@ -41,7 +41,7 @@ class HealthMonitor:
 
     def _look(self) -> None:
         now = trio.current_time()
-        views = self._views()
+        views = self._views(now)
         scene = health.Scene(
             link_down_for_s=self._lasting("link", now, self.board.link.state != "subscribed"),
             link_detail=self.board.link.detail,
@@ -62,7 +62,7 @@ class HealthMonitor:
             self.board.touch()
         self._doubt(views, now)
 
-    def _views(self) -> tuple[health.AgentView, ...]:
+    def _views(self, now: float) -> tuple[health.AgentView, ...]:
         return tuple(
             health.AgentView(
                 host=shown.host,
@@ -70,6 +70,9 @@ class HealthMonitor:
                 error=shown.error,
                 address=shown.address,
                 sdc_guid=shown.facts.sdc_guid if shown.facts else "",
+                rebooting_for_s=self._lasting(
+                    f"reboot of {shown.host}", now, shown.phase == "rebooting"
+                ),
             )
             for _, shown in sorted(self.board.agents.items())
         )

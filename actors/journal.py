@@ -14,7 +14,8 @@ from actors.mailbox import Mailbox
 from actors.messages import JournalInbox, Save
 from actors.ports import Store, StoreConflictError, StoreError
 
-BATCH_MAX: Final = 64  # records of one transaction: far below ZooKeeper's 1 MB
+BATCH_MAX: Final = 64
+BATCH_BYTES_MAX: Final = 256 * 1024  # plus one more record: far below ZooKeeper's 1 MB
 RETRY_FIRST_S: Final = 1.0
 RETRY_CEILING_S: Final = 30.0
 
@@ -46,12 +47,15 @@ class Journal:
         while True:
             if not self._held:
                 self._held.append(await self.mailbox.receive())
-            while len(self._held) < BATCH_MAX:
+            while len(self._held) < BATCH_MAX and self._held_bytes() < BATCH_BYTES_MAX:
                 more = self.mailbox.receive_now()
                 if more is None:
                     break
                 self._held.append(more)
             await self._write_held()
+
+    def _held_bytes(self) -> int:
+        return sum(len(raw or b"") for save in self._held for raw in save.changes.values())
 
     async def _write_held(self) -> None:
         """A crash in here keeps `_held`: the supervisor starts us again, and we go on with it."""

@@ -166,7 +166,10 @@ class OfferBroker:
         found = match(self._needs(), offers)
         for one in found.matches:
             await self._accept(one)
-        self.board.verdicts.update(found.verdicts)
+        offered = {offer.agent_id for offer in offers}
+        for want, _ in self.wants.values():
+            if want.task.agent_id in offered or want.host not in self.board.verdicts:
+                self.board.verdicts[want.host] = found.verdicts.get(want.host, "")
         await self._decline(found)
 
     def _needs(self) -> list[Need]:
@@ -248,6 +251,8 @@ class OfferBroker:
             return
         self.wants[want.host] = (want, trio.current_time())
         self._idle_since = trio.current_time()
+        if held is not None:
+            self._never_sent(held[0], "another task of this agent was wanted instead")
 
     def _give_back(self, message: GiveBack) -> None:
         held = self.wants.get(message.host)

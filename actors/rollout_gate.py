@@ -77,6 +77,8 @@ class RolloutGate:
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
                 self.rebooting.pop(host, None)
+            case AskPermit(permit=permit) if not self._holder(permit):
+                message.answer(404, "no such permit: the reboot is not wanted any more")
             case AskPermit():
                 self.permits.append((message, trio.current_time()))
                 self.poller.offer(Refresh(newer_than=trio.current_time()))
@@ -132,11 +134,14 @@ class RolloutGate:
                 self.board.gate_verdicts.pop(host, None)
                 log.info("reboot granted", host=host)
 
+    def _holder(self, permit: str) -> Rebooting | None:
+        return next((r for r in self.rebooting.values() if permit and r.permit == permit), None)
+
     def _serve_permits(self) -> None:
         """Answer an armed host: 200 only on a fresh snapshot with all conditions true."""
         open_asks: list[tuple[AskPermit, float]] = []
         for ask, asked_at in self.permits:
-            holder = next((r for r in self.rebooting.values() if r.permit == ask.permit), None)
+            holder = self._holder(ask.permit)
             if holder is None:
                 ask.answer(404, "no such permit: the reboot is not wanted any more")
                 continue

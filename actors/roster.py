@@ -20,6 +20,7 @@ from actors.messages import (
 from actors.offer_broker import status_of
 from actors.ports import Mesos, MesosUnreachableError
 from domain import inbox
+from domain.agent import AgentRecord
 from domain.inbox import AgentInbox
 from protocol.mesos import operator
 from protocol.mesos.errors import RemoteMesosError
@@ -44,6 +45,18 @@ class Roster:
     ports: dict[str, tuple[str, int]] = attrs.field(factory=dict)  # host -> where it listens
     listing_works: bool = False
     _missing: dict[str, int] = attrs.field(factory=dict)
+
+    def remember(self, record: AgentRecord) -> None:
+        """What the store knows: names stay as they were, and who is gone is found missing."""
+        if record.agent_id:
+            self.hosts[record.agent_id] = record.host
+            self.ports[record.host] = (record.address, record.port)
+            self.seen[record.host] = inbox.Sighted(
+                agent_id=record.agent_id,
+                address=record.address,
+                port=record.port,
+                attributes=dict(record.attributes),
+            )
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -116,9 +129,9 @@ class Roster:
         return host
 
     def _alive(self, host: str) -> bool:
-        """True if the agent under that name was in the last list, and is not lost since."""
+        """True unless the agent under that name is known to be missing."""
         last = self.seen.get(host)
-        return last is not None and self._missing.get(last.agent_id, 1) == 0
+        return last is not None and self._missing.get(last.agent_id, 0) == 0
 
     def _listed(self, agents: tuple[operator.AgentSeen, ...]) -> None:
         now_there = {agent.agent_id for agent in agents if agent.active}

@@ -68,7 +68,7 @@ class HttpMesos:
             if response.status_code == 200:
                 yield _Stream(response, response.headers.get("Mesos-Stream-Id", ""))
             else:
-                yield await _answer(response)
+                yield await _bounded_answer(response)
         finally:
             with trio.move_on_after(1.0, shield=True):
                 # Closing a socket takes no time; 1 s bounds a TLS goodbye.
@@ -114,6 +114,15 @@ async def _answer(response: httpx.Response) -> MesosAnswer:
         headers={key.lower(): value for key, value in response.headers.items()},
         body=body.decode("utf-8", errors="replace"),
     )
+
+
+async def _bounded_answer(response: httpx.Response) -> MesosAnswer:
+    """The body of a refused SUBSCRIBE: it must end, though the stream's client waits for ever."""
+    try:
+        with trio.fail_after(STREAM_ANSWER_S):
+            return await _answer(response)
+    except (httpx.HTTPError, trio.TooSlowError) as error:
+        raise MesosUnreachableError(_say(error), sent=True) from error
 
 
 def _say(error: Exception) -> str:

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+import attrs
 import httpx
 import msgspec
 import structlog
@@ -54,6 +55,13 @@ EXIT_CRASHED: Final = 3
 RETRY_MASTER_S: Final = 5.0
 
 log = structlog.get_logger()
+
+
+@attrs.frozen
+class _Flags:
+    """The answer to GET /flags; all values are texts (Mesos' flags JSON)."""
+
+    flags: dict[str, str]
 
 
 class BadInputError(Exception):
@@ -215,12 +223,14 @@ async def production(
     stack.push_async_callback(gateway.close)
     outside = Outside(
         mesos=mesos,
-        sandbox=HttpSandbox(client=await _client(stack)),
+        sandbox=HttpSandbox(client=await _client(stack, connections_max=64)),
         gateway=gateway,
         store=store,
         chance=Chance(wall=time.time, rng=random.SystemRandom()),  # noqa: TID251 - the one clock
         installer=lambda service: assembly(settings, catalog, service),
         web=lambda service, stop, task_status: _web(settings, redactor, service, stop, task_status),
+        own_addresses=own_addresses,
+        own_names=frozenset({settings.hostname, socket.gethostname()}),
         store_lost=store.lost if isinstance(store, ZooKeeperStore) else trio.Event(),
     )
     services.append(Service(settings, outside, redactor))
@@ -314,9 +324,11 @@ async def _master_zk(settings: Settings, mesos: HttpMesos) -> str:
         for base in settings.master_urls:
             try:
                 answer = await mesos.get(base, "/flags")
-                flags = msgspec.json.decode(answer.body)["flags"]
+                if answer.status != 200:
+                    raise ValueError(f"GET /flags was answered {answer.status}")
+                flags = msgspec.json.decode(answer.body, type=_Flags).flags
                 return str(flags.get("zk") or "")
-            except (MesosUnreachableError, msgspec.DecodeError, KeyError, TypeError) as error:
+            except (MesosUnreachableError, ValueError, RecursionError) as error:
                 log.warning(
                     "no master tells which ZooKeeper it uses; name the store with -store.uri",
                     master=base,

@@ -125,6 +125,10 @@ class Draft:
             if self.record.slot:
                 self.change(slot=False)
             self.do(effects.FreeSlot())
+        if phase is Phase.REBOOT_WANTED and self.record.slot:
+            # It may wait for long; who holds a reboot gets a place at once when it is back.
+            self.change(slot=False)
+            self.do(effects.FreeSlot())
         if phase in (Phase.HELD, Phase.LOST, Phase.SURVEYING):
             self._withdraw_unsent()
             self._give_back_unarmed()
@@ -133,9 +137,11 @@ class Draft:
             self.change(error="", tail="", attempts={})
 
     def _withdraw_unsent(self) -> None:
-        task = self.record.task
+        task, keeper = self.record.task, self.record.keeper
         if task is not None and task.state is TaskState.WANTED:
             self.do(effects.Withdraw(task_id=task.task_id))
+        if keeper is not None and not keeper.running:
+            self.do(effects.Withdraw(task_id=keeper.task_id))
 
     def _give_back_unarmed(self) -> None:
         """A wanted or granted reboot that no host unit is armed for is asked for anew."""
@@ -278,7 +284,8 @@ class Draft:
         old = self.record.facts
         if old is not None and old.machine_id != facts.machine_id:
             # Another machine answers to this name: nothing we knew holds for it.
-            self.change(candidates={}, claimed={}, probe="", sds_id="", reboot=None, attempts={})
+            self.change(candidates={}, probe="", sds_id="", attempts={})
+            self.drop_reboot()
         self.plan = plan
         first_seen = self.record.candidates
         wanted = {step.name for step in plan.steps if step.state == "wanted"}
@@ -286,6 +293,7 @@ class Draft:
             facts=facts,
             surveyed=self.moment.unix,
             done=(),
+            claimed={},  # what is in a pool is the Gateway's to say; the rest is looked at anew
             joined=False,
             restart=False,
             candidates={d: first_seen.get(d, self.moment.unix) for d in plan.devices},
@@ -301,6 +309,12 @@ class Draft:
         return facts is not None and reboot is not None and facts.boot_id == reboot.boot_id
 
     # -- reboots ---------------------------------------------------------------------------
+
+    def drop_reboot(self) -> None:
+        """It came about without us, or the machine is another: our place is for others."""
+        if self.record.reboot is not None:
+            self.change(reboot=None)
+            self.do(effects.FreeReboot())
 
     def want_reboot(self, reason: str, *, before_join: bool) -> None:
         facts = self.record.facts

@@ -11,6 +11,7 @@ from domain.storage import PoolState, StorageSnapshot
 
 HYSTERESIS_PERCENT: Final = 3  # a pool must fall that far below before its alarm ends
 GRACE_S: Final = 30.0  # shorter troubles are not worth an alarm
+REBOOT_OVERDUE_S: Final = 900.0
 MANY_AGENTS: Final = 3  # the same step failing on that many is one condition of its own
 
 
@@ -27,6 +28,7 @@ class AgentView:
     error: str = ""
     address: str = ""
     sdc_guid: str = ""
+    rebooting_for_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +108,14 @@ def _agents(agents: tuple[AgentView, ...]) -> Iterable[Finding]:
             step = agent.error.partition(" step ")[2].partition(" ")[0]
             if step:
                 failing.setdefault(step, []).append(agent.host)
+        elif agent.rebooting_for_s > REBOOT_OVERDUE_S:
+            yield Finding(
+                name="reboot-overdue",
+                severity="critical",
+                subject=agent.host,
+                text=f"{agent.host} has not come back from its reboot; no other host is rebooted "
+                "before it does: look at its console",
+            )
         elif agent.phase == "lost":
             yield Finding(
                 name="agent-lost",

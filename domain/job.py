@@ -19,6 +19,7 @@ class Job:
 
     command: str
     environment: Mapping[str, str]
+    user: str
     cpus_milli: int
     mem_milli: int
     completion_s: float | None

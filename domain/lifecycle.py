@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from domain import effects, inbox, progress, statuses
 from domain.agent import Phase, Signal, TaskState
 from domain.draft import Agent, Draft, Moment, Rules
-from domain.facts import Receipt
+from domain.facts import Facts, Receipt
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 
 REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
@@ -209,8 +209,21 @@ def _survey_read(draft: Draft, message: inbox.Surveyed) -> None:
     if late and progress.ask(draft, "newer survey", STALE_AGAIN_S):
         draft.change(reason="the survey came late: looking again")
         return
+    strange = _key_changed(draft.record.facts, message.facts)
     draft.take_facts(message.facts, message.plan)
+    if strange:
+        draft.fail(
+            "its key for sealed secrets has changed, and nobody said why",
+            "if the host was set up anew, retry the agent",
+        )
     _after_survey(draft)
+
+
+def _key_changed(old: Facts | None, new: Facts) -> bool:
+    """The first key of a machine is the one that secrets are sealed for."""
+    if old is None or not old.public_key or old.machine_id != new.machine_id:
+        return False
+    return bool(new.public_key) and new.public_key != old.public_key
 
 
 def _after_survey(draft: Draft) -> None:
@@ -230,7 +243,7 @@ def _after_survey(draft: Draft) -> None:
     if record.phase not in (Phase.SURVEYING, Phase.REBOOTING):
         return  # held or failed meanwhile: the facts are kept, nothing moves
     if record.reboot is not None and not draft.same_boot():
-        draft.change(reboot=None)  # somebody else rebooted it
+        draft.drop_reboot()  # somebody else rebooted it
     watched = any(r.step == AGENT_RESTART and r.state == "open" for r in _receipts(draft))
     if watched and draft.moment.unix - record.since < WATCH_PATIENCE_S:
         draft.change(
@@ -294,7 +307,7 @@ def _command(draft: Draft, message: inbox.Command) -> None:
             draft.signal(Signal.RESUME, "resumed by the operator")
         case "retry":
             draft.change(attempts={}, error="", tail="")
-            draft.not_before = 0.0
+            draft.not_before, draft.lost_in_row = 0.0, 0
             draft.signal(Signal.RETRY, "retried by the operator")
         case _:
             pass  # the web edge refuses other words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from domain import effects
-from domain.agent import Phase, Signal, TaskState
+from domain.agent import NEXT, Phase, Signal, TaskState
 from domain.draft import Draft
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 
@@ -13,6 +13,11 @@ OUTPUT_PATIENCE_S: Final = 60.0  # a sandbox is read in well under a second
 SLOT_PATIENCE_S: Final = 60.0  # the question is repeated, in case the gate was restarted
 STORAGE_PATIENCE_S: Final = 180.0  # a join is a dozen calls of up to 10 s
 LOOK_AFTER_MAX_S: Final = 120.0  # a wall clock that was set back must not hold an agent
+BLOCKED: Final = "what was missing"
+BLOCKED_LOOK_S: Final = 900.0  # an operator who mended the cause need not tell us
+CHANGING: Final = frozenset(
+    {Phase.INSTALLING, Phase.JOINING, Phase.REBOOT_WANTED, Phase.ACTIVATING}
+)
 PASSES_MAX: Final = 16  # phases are thirteen: more would be a loop, and a bug
 
 
@@ -27,6 +32,7 @@ def go_on(draft: Draft) -> None:
 
 
 def _step(draft: Draft) -> None:
+    _hold_if_told(draft)
     if _task_is_in_the_way(draft) or draft.moment.now < draft.not_before:
         return
     match draft.record.phase:
@@ -46,6 +52,18 @@ def _step(draft: Draft) -> None:
             _activate(draft)
         case _:
             pass
+
+
+def _hold_if_told(draft: Draft) -> None:
+    """A hold that came during a reboot, and observe mode that begins in the middle of work."""
+    phase = draft.record.phase
+    if phase is Phase.HELD or Signal.HOLD not in NEXT[phase]:
+        return
+    if draft.record.held_by == "operator" and phase is not Phase.FAILED:
+        draft.signal(Signal.HOLD, "held by the operator; resume it to go on")
+    elif draft.rules.mode == "observe" and phase in CHANGING:
+        draft.change(held_by="observe")
+        draft.signal(Signal.HOLD, "observe mode: the plan is shown, nothing is changed")
 
 
 def _task_is_in_the_way(draft: Draft) -> bool:
@@ -103,6 +121,11 @@ def _install(draft: Draft) -> None:
     step = draft.plan.next_wanted(frozenset(record.done))
     if step is not None and step.state == "blocked":
         draft.blocked(step.sentence)
+        if draft.asked.get(BLOCKED, float("inf")) <= draft.moment.now:
+            del draft.asked[BLOCKED]
+            draft.doubt("looking whether what was missing is there")
+        else:
+            draft.asked.setdefault(BLOCKED, draft.moment.now + BLOCKED_LOOK_S)
         return
     if step is None and not record.restart:
         if record.done:
@@ -180,9 +203,6 @@ def _storage(draft: Draft, request: str, volume_id: str = "") -> None:
 
 
 def _want_reboot(draft: Draft) -> None:
-    if not draft.record.slot:
-        _has_slot(draft)
-        return
     if ask(draft, "reboot", SLOT_PATIENCE_S):
         draft.do(effects.AskReboot(provides_storage=draft.plan.provides_storage))
 

@@ -20,6 +20,7 @@ class Limits:
     parallel: int = 10
     reboots: int = 1
     own_addresses: frozenset[str] = frozenset()
+    own_names: frozenset[str] = frozenset()
     own_may_reboot: bool = True
 
 
@@ -64,6 +65,8 @@ def may_go(
 
     `looked_after`: the snapshot must be younger than that, as well as younger than 10 s.
     """
+    if limits.reboots < 1:
+        return "reboots are switched off (-rollout.reboots, -debug or -mode=observe)"
     if not view.subscribed:
         return "there is no subscription to Mesos: nobody would see it come back"
     storage = view.storage
@@ -99,7 +102,8 @@ def _same_unit(one: SdsState, other: SdsState) -> bool:
 
 
 def _own_host(candidate: Rebooting, view: View, limits: Limits) -> str:
-    if candidate.address not in limits.own_addresses:
+    named = candidate.host.partition(":")[0] in limits.own_names
+    if not named and candidate.address not in limits.own_addresses:
         return ""
     if not limits.own_may_reboot:
         return "the scheduler runs on this host and its state is bound to it: reboot it by hand"

@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from domain.agent import AgentRecord
-from domain.devices import GIB, DeviceRules, DeviceVerdict, candidates
+from domain.devices import GIB, DeviceRules, DeviceVerdict, candidates, names_of
 from domain.facts import Facts
 from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
@@ -70,9 +70,9 @@ class Assembly:
         """What is left to do on this host, by its facts, its attributes and the cluster."""
         layout = self.layout(record)
         ours = self._ours(record)
-        verdicts = [v for v in self._verdicts(facts, layout) if v.path not in ours]
+        verdicts = [v for v in self._verdicts(facts, layout) if not _is_in(v, ours)]
         takes = [v for v in verdicts if v.verdict.take and v.wish is not None]
-        provides = bool(layout.provides) and bool(takes or ours)
+        provides = bool(layout.provides) and bool(takes or ours or record.sds_id)
         context = self._context(record, facts)
         steps = plan_for(
             facts,
@@ -140,6 +140,7 @@ class Assembly:
         return Job(
             command=command,
             environment=environment,
+            user=settings.user,
             cpus_milli=round(settings.executor_cpu_non * 1000),
             mem_milli=round(settings.executor_mem_non * 1000),
             completion_s=STEPS[step].timeout_s or None,
@@ -205,7 +206,7 @@ class Assembly:
         ours = self._ours(record)
         named: dict[str, list[str]] = {"auto": [], "declared": [], "overwrite": []}
         for verdict in self._verdicts(facts, self.layout(record)):
-            if verdict.verdict.take and verdict.wish is not None and verdict.path not in ours:
+            if verdict.verdict.take and verdict.wish is not None and not _is_in(verdict, ours):
                 named[verdict.verdict.level].append(verdict.path)
         return {level: tuple(paths) for level, paths in named.items()}
 
@@ -246,6 +247,12 @@ _UNKNOWN: Final = Facts(machine_id="", boot_id="", os_id="", os_version="", kern
 def gateway_base(address: str) -> str:
     """`https://host[:port]` of what the operator wrote: host, host:port or URL."""
     return address.rstrip("/") if "://" in address else f"https://{address}"
+
+
+def _is_in(verdict: DeviceVerdict, ours: Mapping[str, str]) -> bool:
+    """True if the disk is ours under any of its names: the original added them by /dev/sdX."""
+    names = names_of(verdict.disk) if verdict.disk is not None else frozenset({verdict.path})
+    return not ours.keys().isdisjoint(names)
 
 
 def _first(faults: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ from simulation.host import SimulatedHost
 from simulation.mesos_observed import (
     Acknowledged,
     CallReceived,
+    FaultInjected,
     OfferAnswered,
     OfferMade,
     OfferRescinded,
@@ -50,6 +51,11 @@ ALL: Final = (
 )  # fmt: skip
 
 OFFER_PATIENCE_S: Final = 10.0
+# What the world does to calls and events on their way; the offers of that time may go unanswered.
+DEAFENING: Final = frozenset(
+    {"mute_stream", "busy", "slow_next_calls", "lose_next_calls", "garbage_next"}
+)
+DEAF_S: Final = 300.0
 INSTALLS: Final = ("prerequisites", "sds", "sdc", "rexray", "isolator")
 VIOLATIONS_KEPT: Final = 50
 NOT_COMING: Final = (Phase.FAILED, Phase.HELD, Phase.LOST, Phase.RETIRED)
@@ -73,6 +79,7 @@ class Checkers:
     violations: list[Violation] = attrs.field(factory=list)
     counts: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(ALL, 0))
     _now: float = 0.0
+    _deaf_until: float = float("-inf")
     _running: dict[str, set[str]] = attrs.field(factory=dict)  # host -> tasks, keeper aside
     _offers: OrderedDict[str, float] = attrs.field(factory=OrderedDict)
     _answered: set[str] = attrs.field(factory=set)
@@ -102,7 +109,7 @@ class Checkers:
                 more = "more than available" in event.message
                 self.check(WITHIN, not more, f"{event.task_id}: {event.message}")
             case OfferMade():
-                self._offers[event.offer_id] = event.at
+                self._offer_made(event)
             case OfferAnswered():
                 self._offer_answered(event)
             case OfferRescinded() | OfferVoided():
@@ -112,12 +119,19 @@ class Checkers:
                 self._states[event.uuid] = (self._host_of(event.task_id), event.state)
             case Acknowledged():
                 self._acknowledged(event)
+            case FaultInjected() if event.fault in DEAFENING:
+                self._offers.clear()
+                self._deaf_until = event.at + DEAF_S
             case HostEvent():
                 self._host(event)
             case DeviceTaken():
                 self.check(NO_DATA, not event.data, f"{event.host} {event.path}: {event.data}")
             case CallReceived() | StreamClosed() | _:
                 pass
+
+    def _offer_made(self, event: OfferMade) -> None:
+        if event.at >= self._deaf_until:
+            self._offers[event.offer_id] = event.at
 
     def _late_offers(self) -> None:
         while self._offers:
@@ -287,5 +301,6 @@ def _is_stored(record: AgentRecord, task_id: str, state: str) -> bool:
     if record.keeper is not None and record.keeper.task_id == task_id:
         return state in ALIVE
     if record.task is not None and record.task.task_id == task_id:
-        return record.task.state is (TaskState.RUNNING if state in ALIVE else TaskState.ENDED)
+        known = record.task.state
+        return known is TaskState.ENDED or (known is TaskState.RUNNING and state in ALIVE)
     return True  # it is over for the record, or never was

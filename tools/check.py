@@ -20,6 +20,7 @@ TRIO_RULES_OFF: Final = {
     "ASYNC127": "an unpaired open_nursery is what a test of the nursery itself needs",
     "ASYNC114": "what can be started is seen from its task_status, not from a list of names",
     "ASYNC128": "a function may hand its task_status on; Trio itself tells if nobody calls it",
+    "ASYNC124": "an async function without await may be what an interface, or a fixture, asks for",
     "ASYNC900": "the two async generators are body streams, closed by the client that reads them",
     "ASYNC910": "not every path of an async function has to be a checkpoint",
     "ASYNC911": "as 910, for generators",

@@ -207,11 +207,32 @@ class Cluster:
 
     def up(self) -> Self:
         self._initialize_logs()
+        followers = [n for n in self.flags if n.startswith("master") and n != self.leader]
+        for name in followers:
+            self.start(name)
+        for name in followers:
+            self._wait_log(name)
         self.elect(self.leader)
         for name in self.flags:
-            self.start(name)
+            if name not in followers:
+                self.start(name)
         self.wait_ready()
         return self
+
+    def _wait_log(self, name: str, timeout_s: float = 30.0) -> None:
+        """Until its replicated log votes: a leader that asks before gets no answer, ever."""
+        end = time.perf_counter() + timeout_s
+        while not self._votes(name):
+            if time.perf_counter() > end:
+                raise TimeoutError(f"{name} has no replicated log: {self.tail(name)}")
+            time.sleep(POLL_S)
+
+    def _votes(self, name: str) -> bool:
+        try:
+            metrics = get_json(self.endpoint(name) + "/metrics/snapshot")
+        except OSError:
+            return False
+        return bool(metrics.get("registrar/log/recovered"))
 
     def _initialize_logs(self) -> None:
         """What `mesos-log initialize` does; without it the first election takes 10 to 20 s."""

@@ -108,7 +108,8 @@ class Stage:
             return all(phases.get(host, ("", ""))[0] == "ready" for host in self.world.hosts)
 
         await self.until(arrived, within_s=within_s)
-        assert self.violations() == []
+        violations = self.violations()
+        assert violations == [], violations
 
     def violations(self) -> list[Violation]:
         """All that the checkers saw, the end of the run included."""

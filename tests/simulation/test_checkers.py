@@ -16,6 +16,7 @@ from simulation.checkers import Checkers
 from simulation.gateway_model import Sds
 from simulation.mesos_observed import (
     Acknowledged,
+    FaultInjected,
     OfferAnswered,
     OfferMade,
     OfferRescinded,
@@ -213,6 +214,14 @@ def offers_answered_or_taken_back(scene: Scene) -> None:
     scene.offer(3, at=scene.at + 60.0)
 
 
+def offers_of_a_time_when_nothing_arrives(scene: Scene) -> None:
+    scene.offer(1)
+    scene.checkers.saw(FaultInjected(at=scene.at + 1.0, fault="mute_stream", target=""))
+    scene.offer(2, at=scene.at + 2.0)
+    scene.offer(3, at=scene.at + 1.0 + names.DEAF_S)
+    scene.answer(3, at=scene.at + 2.0 + names.DEAF_S)
+
+
 def more_than_was_offered(scene: Scene) -> None:
     scene.launch("survey", taken=Bundle.of(cpus=4.001, mem=4096))
 
@@ -276,6 +285,13 @@ def acknowledged_too_often(scene: Scene) -> None:
 def acknowledged_when_stored(scene: Scene) -> None:
     _survey_ended(scene, TaskState.ENDED)
     scene.acknowledge("TASK_FINISHED")
+
+
+def an_old_word_acknowledged_late(scene: Scene) -> None:
+    """The record knows more than that already."""
+    scene.update("TASK_RUNNING")
+    _survey_ended(scene, TaskState.ENDED)
+    scene.acknowledge("TASK_RUNNING")
 
 
 def a_step_done_again(scene: Scene) -> None:
@@ -387,7 +403,11 @@ COURSES: Final[dict[str, tuple[tuple[Play, ...], Play]]] = {
     names.OWN_HOST_LAST: ((the_own_host_first,), the_own_host_last),
 }
 WRONG: Final = [(name, play) for name, (wrong, _) in COURSES.items() for play in wrong]
-RIGHT: Final = [(name, right) for name, (_, right) in COURSES.items()]
+RIGHT: Final = [
+    *((name, right) for name, (_, right) in COURSES.items()),
+    (names.ANSWERED, offers_of_a_time_when_nothing_arrives),
+    (names.ACKNOWLEDGED, an_old_word_acknowledged_late),
+]
 
 
 @pytest.fixture

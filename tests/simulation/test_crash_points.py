@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 import pytest
+import trio
 
 from actors.ports import Store
 from simulation.crash_points import Steps, spread
@@ -151,3 +152,36 @@ def test_a_crash_right_after_a_crash_is_no_worse(undisturbed: Course) -> None:
         if not course.whole:
             failed[point] = course.fault
     assert failed == {}
+
+
+# -- the counting ----------------------------------------------------------------------------------
+
+
+def test_only_the_steps_of_the_process_are_counted() -> None:
+    steps = Steps()
+
+    async def walk(number: int) -> None:
+        for _ in range(number):
+            await trio.lowlevel.checkpoint()
+
+    async def process(world: trio.Nursery) -> None:
+        steps.adopt()
+        world.start_soon(walk, 1000)  # started from in here, but it belongs to the world
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(walk, 10)
+            nursery.start_soon(walk, 10)
+
+    async def everything() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(process, nursery)
+
+    trio.run(everything, instruments=[steps])
+    assert 20 < steps.taken < 30
+
+
+@pytest.mark.parametrize(
+    ("total", "wanted", "points"),
+    [(10, 5, (1, 3, 5, 7, 9)), (3, 100, (1, 2, 3)), (7, 2, (1, 4)), (1000, 1, (1,))],
+)
+def test_crash_points_are_spread_evenly(total: int, wanted: int, points: tuple[int, ...]) -> None:
+    assert spread(total, wanted) == points

@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import attrs
 import pytest
 import trio
 from trio._core import _run
 
 from commands.simulate import Options, simulate
+from simulation.mesos_observed import TaskLaunched
 from simulation.seed import deterministic
+from simulation.world import Shape, WorldEvent
+from tests.simulation.stage import Stage, play
 
 AGENTS: Final = 6
 Report = Mapping[str, object]
@@ -65,6 +69,24 @@ def test_another_seed_is_another_course(first: Report) -> None:
     other = run(8)
     assert other["seed"] == 8
     assert {**other, "seed": 7} != first
+
+
+def _trace_of_events() -> list[str]:
+    """All that happened in a world of three agents, but for what the sealing draws by itself."""
+
+    async def story(stage: Stage) -> list[str]:
+        await stage.all_ready()
+        return [_told(event) for event in stage.events]
+
+    return play(story, shape=Shape(agents=3, storage=1))
+
+
+def _told(event: WorldEvent) -> str:
+    return repr(attrs.evolve(event, environment={}) if isinstance(event, TaskLaunched) else event)
+
+
+def test_one_seed_is_one_history_to_the_last_event() -> None:
+    assert _trace_of_events() == _trace_of_events()
 
 
 # -- the switch ------------------------------------------------------------------------------------

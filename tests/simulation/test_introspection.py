@@ -27,6 +27,7 @@ CONTRACT: Final[
     "last_error": str,
     "waiting_for": str,
 }
+MESSAGE_CUT_AT: Final = 400  # characters
 SINGLE: Final = {
     "journal": "journal",
     "master-link": "master_link",
@@ -88,6 +89,22 @@ def test_secrets_in_messages_are_hidden_wherever_they_stand() -> None:
         reply = (await stage.get("/debug/actors/roster")).text
         assert "AgentLost" in reply
         assert secret not in reply
+
+    play(story)
+
+
+def test_a_secret_is_hidden_before_a_long_message_is_cut() -> None:
+    """Otherwise half of one that stands at the cut would be shown."""
+
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        secret = stage.world.shape.password
+        for length in range(MESSAGE_CUT_AT - 40, MESSAGE_CUT_AT, 4):
+            stage.service.roster_box.offer(AgentLost(agent_id="x" * length + secret))
+            await stage.pass_time(0.1)
+            reply = (await stage.get("/debug/actors/roster")).text
+            assert "xxxx" in reply
+            assert secret[: len(secret) // 2] not in reply
 
     play(story)
 

@@ -105,6 +105,11 @@ def test_a_failing_authorizer_is_retried_soon() -> None:
     assert "timed out" in verdict.sentence
 
 
+@pytest.mark.parametrize("message", ["Framework failed to authenticate", "Framework is unknown"])
+def test_a_similar_text_is_no_end(message: str) -> None:
+    assert judge_error(message).signal is Signal.LOST
+
+
 @given(st.text(max_size=60))
 def test_no_other_text_ends_us(message: str) -> None:
     if message.startswith("Framework "):
