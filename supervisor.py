@@ -215,8 +215,7 @@ class Service:
         return rollout.Limits(
             parallel=self.settings.rollout_parallel,
             reboots=0 if self.settings.mode == "observe" else self.settings.reboots_at_a_time,
-            own_addresses=self.outside.own_addresses
-            | {self.settings.rest_advertised.strip("[]")},
+            own_addresses=self.outside.own_addresses | {self.settings.rest_advertised.strip("[]")},
             own_names=self.outside.own_names,
             own_may_reboot=self.outside.store.kind != "sqlite",
         )

@@ -138,6 +138,11 @@ class Board:
     revision: int = 0
     _changed: trio.Event = attrs.field(factory=trio.Event)
 
+    def why_waiting(self, shown: AgentSnapshot) -> str:
+        """The agent's own reason, and what broker and gate say of its wish."""
+        said = (self.gate_verdicts.get(shown.host, ""), self.verdicts.get(shown.host, ""))
+        return "; ".join(text for text in (shown.reason, *said) if text)
+
     def touch(self) -> None:
         """Say that something was replaced."""
         self.revision += 1

@@ -80,6 +80,7 @@ class OfferBroker:
     tracked: dict[str, Tracked] = attrs.field(factory=dict)  # task id
     unheard: dict[str, str] = attrs.field(factory=dict)  # task id -> agent id, to reconcile
     launched: dict[str, Want] = attrs.field(factory=dict)  # task id; ACCEPT not yet confirmed
+    given_back: set[str] = attrs.field(factory=set)  # of those, what is not wanted any more
     _reconcile_at: float = 0.0
     _reconcile_pause_s: float = RECONCILE_FIRST_S
     _reconcile_all_at: float = 0.0
@@ -159,6 +160,8 @@ class OfferBroker:
                 attributes=offer.attributes,
             )
             self.roster.offer(seen)
+        if offers:
+            self.suppressed = False  # masters before 1.5 forget it with the stream: say it again
         await self._match(offers)
 
     async def _match(self, offers: tuple[events.Offer, ...]) -> None:
@@ -167,9 +170,11 @@ class OfferBroker:
         for one in found.matches:
             await self._accept(one)
         offered = {offer.agent_id for offer in offers}
-        for want, _ in self.wants.values():
-            if want.task.agent_id in offered or want.host not in self.board.verdicts:
-                self.board.verdicts[want.host] = found.verdicts.get(want.host, "")
+        for host, verdict in found.verdicts.items():
+            if self.wants[host][0].task.agent_id in offered:
+                self.board.verdicts[host] = verdict
+            else:
+                self.board.verdicts.setdefault(host, verdict)
         await self._decline(found)
 
     def _needs(self) -> list[Need]:
@@ -229,13 +234,15 @@ class OfferBroker:
         host = tracked.host if tracked else named[0] if named else ""
         if tracked is not None:
             tracked.due = float("inf")
-            if update.terminal:
-                del self.tracked[update.task_id]
         target = self.agents(host)
         if target is None:
+            if update.terminal:
+                self.tracked.pop(update.task_id, None)
             self.roster.offer(StrangeTask(host=host, agent_id=update.agent_id, event=update))
             return
         told = target.offer(status_of(update))
+        if told and update.terminal:
+            self.tracked.pop(update.task_id, None)
         if not told and not update.uuid:
             self._track(update.task_id, host, update.agent_id)
             self.unheard[update.task_id] = update.agent_id
@@ -260,6 +267,8 @@ class OfferBroker:
             del self.wants[message.host]
             self.board.verdicts.pop(message.host, None)
             self._never_sent(held[0], "the want was given back")
+        elif message.task_id in self.launched:
+            self.given_back.add(message.task_id)
         if message.dead:
             self.tracked.pop(message.task_id, None)
             self.unheard.pop(message.task_id, None)
@@ -279,6 +288,8 @@ class OfferBroker:
             return
         task_id = result.call.task.task_id
         want = self.launched.pop(task_id, None)
+        given_back = task_id in self.given_back
+        self.given_back.discard(task_id)
         if want is None or result.outcome == "sent":
             return
         if result.outcome == "unknown":
@@ -286,7 +297,9 @@ class OfferBroker:
             return
         self.tracked.pop(task_id, None)
         self.unheard.pop(task_id, None)
-        if want.host not in self.wants:
+        if given_back:
+            self._never_sent(want, "the want was given back")
+        elif want.host not in self.wants:
             self.wants[want.host] = (want, trio.current_time())
 
     def _forget_unconfirmed(self) -> None:
@@ -310,6 +323,8 @@ class OfferBroker:
     async def _look_at_the_clock(self) -> None:
         if not self.subscribed:
             return
+        if self.offers:  # a crash came in between: the ledger is answered all the same
+            await self._match(tuple(self.offers.values()))
         now = trio.current_time()
         if now >= self._reconcile_all_at:
             self._reconcile_all_at = now + RECONCILE_ALL_S

@@ -88,6 +88,8 @@ class RolloutGate:
                 assert_never(message)
 
     def _serve_slots(self) -> None:
+        if self.board.gateway.storage is None:
+            return  # nothing is begun on hosts whose storage cluster was never seen
         # Others wait for a host that holds a reboot: it must never wait behind them.
         for host in sorted(self.slot_queue, key=lambda host: host not in self.rebooting):
             held = host in self.slots or host in self.rebooting

@@ -6,6 +6,7 @@ Exit status: 0 stopped, 2 bad input, 3 crashed, 4 superseded, 5 the store.
 from __future__ import annotations
 
 import random
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from adapters.store_uri import StoreChoiceError
 from adapters.store_zookeeper import ZooKeeperStore
 from commands import logs
 from domain import records
+from flags.address import own_addresses
 from install_steps.assembly import Assembly, gateway_base
 from install_steps.catalog import Catalog, CatalogError, load_catalog
 from install_steps.texts import StepTextError, script_text
@@ -229,7 +231,7 @@ async def production(
         chance=Chance(wall=time.time, rng=random.SystemRandom()),  # noqa: TID251 - the one clock
         installer=lambda service: assembly(settings, catalog, service),
         web=lambda service, stop, task_status: _web(settings, redactor, service, stop, task_status),
-        own_addresses=own_addresses,
+        own_addresses=await trio.to_thread.run_sync(own_addresses, settings.hostname),
         own_names=frozenset({settings.hostname, socket.gethostname()}),
         store_lost=store.lost if isinstance(store, ZooKeeperStore) else trio.Event(),
     )

@@ -15,6 +15,9 @@ from domain.draft import Agent, Draft, Moment, Rules
 from domain.facts import Facts, Receipt
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 
+PAST_INSTALLING: Final = frozenset(
+    {Phase.JOINING, Phase.REBOOT_WANTED, Phase.ACTIVATING, Phase.READY}
+)
 REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
 AGENT_RESTART_WAIT_S: Final = 30.0  # the detached restart begins after 15 s
 STALE_S: Final = 60.0  # a survey that ended so long ago may have missed a reboot
@@ -75,6 +78,8 @@ def _started(draft: Draft) -> None:
         draft.do(effects.Track(task_id=record.task.task_id, agent_id=record.task.agent_id))
     if record.keeper is not None:
         draft.do(effects.Track(task_id=record.keeper.task_id, agent_id=record.keeper.agent_id))
+    if record.phase in PAST_INSTALLING and draft.plan.next_wanted(frozenset(record.done)):
+        draft.doubt("the settings ask for more than was installed: looking again")
     if record.phase is Phase.HELD and record.held_by == "observe" and draft.rules.mode == "run":
         draft.change(held_by="")
         draft.signal(Signal.RESUME, "observe mode is over")

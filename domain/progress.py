@@ -213,6 +213,8 @@ def _reboot(draft: Draft) -> None:
         draft.signal(Signal.BACK)
     elif reboot.armed or not draft.record.surveyed:
         draft.launch(SURVEY)
+    elif draft.rules.mode == "observe":
+        draft.deny_reboot("observe mode: no reboot is begun")
     else:
         draft.launch(REBOOT)
 

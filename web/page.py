@@ -104,7 +104,7 @@ def context(board: Board, settings: Settings, times: Times, version: str) -> dic
         "legend": [phase.value for phase in Phase],
         "agents": [
             {
-                **views.agent_line(agent, times),
+                **views.agent_line(agent, times, board.why_waiting(agent)),
                 "tail": agent.tail[-TAIL_CHARACTERS_MAX:],
                 "plan": agent.plan,
                 "devices": agent.devices,

@@ -81,7 +81,7 @@ class Site:
         agent = self.board.agents.get(request.path_params["host"])
         if agent is None:
             return self._unknown_agent()
-        return self._json(views.agent_whole(agent, self.times))
+        return self._json(views.agent_whole(agent, self.times, self.board.why_waiting(agent)))
 
     async def conditions(self, request: Request) -> Response:
         del request

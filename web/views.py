@@ -48,7 +48,7 @@ def plain(value: object) -> dict[str, Any]:
     return built
 
 
-def agent_line(agent: AgentSnapshot, times: Times) -> dict[str, object]:
+def agent_line(agent: AgentSnapshot, times: Times, reason: str = "") -> dict[str, object]:
     """What a list shows of an agent."""
     return {
         "host": agent.host,
@@ -58,17 +58,17 @@ def agent_line(agent: AgentSnapshot, times: Times) -> dict[str, object]:
         **times.since_unix(agent.since),
         "step": agent.step,
         "task_id": agent.task_id,
-        "reason": agent.reason,
+        "reason": reason or agent.reason,
         "error": agent.error,
         "reboot_wanted": agent.reboot_wanted,
         "keeper_healthy": agent.keeper_healthy,
     }
 
 
-def agent_whole(agent: AgentSnapshot, times: Times) -> dict[str, object]:
+def agent_whole(agent: AgentSnapshot, times: Times, reason: str = "") -> dict[str, object]:
     return {
         **plain(agent),
-        **agent_line(agent, times),
+        **agent_line(agent, times, reason),
         "devices": [{"path": path, "verdict": verdict} for path, verdict in agent.devices],
     }
 
@@ -83,7 +83,10 @@ def agents_in_order(board: Board) -> list[AgentSnapshot]:
 
 def agents(board: Board, times: Times, phase: str) -> dict[str, object]:
     shown = [a for _, a in sorted(board.agents.items()) if not phase or a.phase == phase]
-    return {"total": len(shown), "agents": [agent_line(agent, times) for agent in shown]}
+    return {
+        "total": len(shown),
+        "agents": [agent_line(agent, times, board.why_waiting(agent)) for agent in shown],
+    }
 
 
 def phases(board: Board) -> dict[str, int]:
@@ -153,7 +156,7 @@ def plan(board: Board, settings: Settings) -> dict[str, object]:
             {
                 "host": host,
                 "phase": agent.phase,
-                "reason": agent.reason,
+                "reason": board.why_waiting(agent),
                 "reboot_wanted": agent.reboot_wanted,
                 "steps": [plain(step) for step in agent.plan],
                 "devices": [{"path": path, "verdict": verdict} for path, verdict in agent.devices],

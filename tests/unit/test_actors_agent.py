@@ -71,6 +71,7 @@ class Script:
         if self.missing:
             raise StepFaultError(self.missing)
         return Job(
+            user="root",
             command=f"{step} on {record.host}",
             environment={},
             cpus_milli=100,

@@ -104,7 +104,6 @@ async def test_every_offer_is_told_to_the_roster(autojump_clock: MockClock) -> N
         assert [one.hostname for one in seen if isinstance(one, AgentOffered)] == ["a1", "a2"]
 
 
-@pytest.mark.xfail(reason="the ledger is not looked at again after a crash")
 async def test_a_crash_strands_no_offer(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +123,6 @@ async def test_a_crash_strands_no_offer(
         assert [one.offer_ids for one in here.declines()] == [("O1",)]
 
 
-@pytest.mark.xfail(reason="verdicts of agents that were not offered are overwritten")
 async def test_an_offer_of_another_agent_does_not_hide_the_reason(
     autojump_clock: MockClock,
 ) -> None:
@@ -212,7 +210,6 @@ async def test_a_want_that_is_given_back_was_never_sent(autojump_clock: MockCloc
         assert not here.accepts()
 
 
-@pytest.mark.xfail(reason="a refused ACCEPT restores a want that was given back")
 async def test_what_is_given_back_on_its_way_is_not_wanted_again(
     autojump_clock: MockClock,
 ) -> None:
@@ -271,7 +268,6 @@ async def test_an_update_without_uuid_that_finds_no_room_is_asked_for_again(
         assert here.reconciled()[0] == ((TASK, "S1"),)
 
 
-@pytest.mark.xfail(reason="a terminal update that found no room ends the tracking")
 async def test_a_task_whose_end_found_no_room_is_not_launched_a_second_time(
     autojump_clock: MockClock,
 ) -> None:
@@ -408,7 +404,6 @@ async def test_a_fresh_want_waits_a_moment_for_an_offer_before_it_revives(
         assert not here.of(calls.Revive)
 
 
-@pytest.mark.xfail(reason="SUPPRESS is not said again")
 async def test_offers_that_come_in_spite_of_a_suppression_are_answered_with_another(
     autojump_clock: MockClock,
 ) -> None:

@@ -296,7 +296,6 @@ async def test_permissions_survive_a_restart_of_the_process(autojump_clock: Mock
         assert [status for _, status, _ in here.answers] == [200]
 
 
-@pytest.mark.xfail(reason="an empty permit finds the holder that has none")
 async def test_a_host_that_is_back_but_not_whole_has_no_permit_to_be_guessed(
     autojump_clock: MockClock,
 ) -> None:
