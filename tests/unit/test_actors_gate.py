@@ -31,6 +31,7 @@ from domain.storage import SdsState, StorageSnapshot
 from tests.unit.actor_doubles import box, chance, drained
 
 HOSTS = ("a1", "a2", "a3")
+LONG_AGO = StorageSnapshot(taken_at=-1000.0, api_version=(2, 5), system_id="s")
 
 
 def address(host: str) -> str:
@@ -105,7 +106,10 @@ async def gatehouse(
         mailbox=mailbox,
         poller=poller,
         agents=agents.get,
-        board=Board(link=LinkSnapshot(state="subscribed")),
+        board=Board(
+            link=LinkSnapshot(state="subscribed"),
+            gateway=GatewaySnapshot(storage=LONG_AGO),
+        ),
         chance=chance(),
         limits=limits or Limits(parallel=1),
         rebooting=rebooting or {},
@@ -304,3 +308,15 @@ async def test_a_host_that_is_back_but_not_whole_has_no_permit_to_be_guessed(
     async with gatehouse(rebooting={"a1": held}) as here:
         await here.ask_permit("")
         assert [status for _, status, _ in here.answers] == [404]
+
+
+async def test_no_work_is_begun_before_the_storage_cluster_was_seen(
+    autojump_clock: MockClock,
+) -> None:
+    async with gatehouse() as here:
+        here.gate.board.gateway = GatewaySnapshot(error="the password is refused")
+        await here.tell(AskSlot(host="a1"))
+        assert here.heard("a1") == []
+        here.gate.board.gateway = GatewaySnapshot(storage=LONG_AGO)
+        await here.tell(SnapshotTaken())
+        assert here.heard("a1") == [inbox.SlotGranted()]

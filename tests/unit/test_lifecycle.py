@@ -169,8 +169,10 @@ def test_a_blocked_step_says_what_is_missing_and_makes_room_for_others() -> None
     assert not story.record.slot
     assert story.did(effects.FreeSlot)
     count = len(story.log)
-    story.later(10_000.0)
+    story.later(800.0)
     assert len(story.log) == count, "it waits quietly"
+    story.later(101.0)
+    assert story.at(Phase.SURVEYING), "it looks now and then whether the cause is mended"
 
 
 # -- ends without an exit code --------------------------------------------------------------------

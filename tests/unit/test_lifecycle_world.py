@@ -146,12 +146,12 @@ def test_another_machine_under_the_same_name_voids_all_that_was_known() -> None:
     assert story.launched().count("sds") == 2
 
 
-def test_the_same_machine_keeps_what_was_claimed() -> None:
+def test_a_disk_that_is_in_its_pool_is_not_claimed_again() -> None:
     story = Story(disks=(DISK,))
     story.until_phase(Phase.READY)
     story.sighted("S2")
     story.until_phase(Phase.READY)
-    assert story.record.claimed == {DISK: "default"}
+    assert story.record.claimed == {}, "what is in a pool is the Gateway's to say"
     assert story.launched().count("claim") == 1
 
 

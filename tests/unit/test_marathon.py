@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import settings
+from adapters.store_choice import DEFAULT_FOLDER
 from commands.scheduler import read_catalog
 from supervisor import EDGE_PATIENCE_S, JOURNAL_PATIENCE_S
 from tools.zipapp import TARGET, VERSION
@@ -62,9 +63,10 @@ def test_its_command_line_is_accepted_by_the_scheduler(
 def test_each_file_that_the_command_uses_is_fetched_or_mounted(definition: dict[str, Any]) -> None:
     fetched = {os.path.basename(entry["uri"]) for entry in definition["fetch"]}  # noqa: PTH119 - a URL
     assert set(re.findall(r"\$MESOS_SANDBOX/([\w.-]+)", definition["cmd"])) == fetched
-    (volume,) = definition["container"]["volumes"]
-    assert volume["mode"] == "RO"
-    assert all(value.startswith(volume["containerPath"]) for value in definition["env"].values())
+    secrets, state = definition["container"]["volumes"]
+    assert secrets["mode"] == "RO"
+    assert all(value.startswith(secrets["containerPath"]) for value in definition["env"].values())
+    assert (state["containerPath"], state["mode"]) == (str(DEFAULT_FOLDER), "RW")
 
 
 def test_there_is_never_a_second_scheduler_beside_the_first(definition: dict[str, Any]) -> None:
