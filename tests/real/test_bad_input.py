@@ -77,6 +77,7 @@ def test_a_wrong_password_is_a_condition_and_mends_with_the_right_one(tmp_path: 
         assert "'admin'" in condition["text"]
         assert "check the user name and the password" in condition["text"]
         assert "ready" not in scheduler.phases().values()
+        assert {run.step for run in evidence.runs(stage.cluster)} <= {"survey"}, "half done"
         assert scheduler.stop() == 0
         scheduler.start()
         scheduler.wait_phase("ready", stage.hosts)
