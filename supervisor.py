@@ -159,6 +159,7 @@ class Service:
             chance=outside.chance.rng,
             may_suppress=lambda: self.roster.listing_works,
             set_suppressed=self._set_suppressed,
+            renew=self.link.renew,
         )
         self.gate = RolloutGate(
             mailbox=self.gate_box,

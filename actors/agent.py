@@ -187,8 +187,8 @@ class AgentActor:
                     provides_storage=effect.provides_storage,
                 )
                 links.gate.offer(ask)
-            case effects.FreeReboot():
-                links.gate.offer(messages.FreeReboot(host=host))
+            case effects.FreeReboot(keep=keep):
+                links.gate.offer(messages.FreeReboot(host=host, keep=keep))
             case effects.AskStorage():
                 self._ask_storage(effect)
             case _:

@@ -231,10 +231,16 @@ class MasterLink:
         try:
             answer = await self.mesos.call(base, calls.SCHEDULER_PATH, body, stream_id)
         except MesosUnreachableError as error:
+            if error.sent:
+                self._fence(stream_id, "a call was not answered")
             self._tell(call, "unknown" if error.sent else "refused", str(error))
             return
-        if answer.status in (200, 202):
+        if answer.status == 202:
             self._tell(call, "sent", "")
+            return
+        if answer.status < 300:
+            self._fence(stream_id, "a call was answered by something that is no master")
+            self._tell(call, "unknown", f"{answer.status} {answer.body[:200]}")
             return
         self.mailbox.vitals.last_error = f"{type(call).__name__}: {answer.status} {answer.body}"
         log.warning(
@@ -244,9 +250,18 @@ class MasterLink:
             answer=answer.body[:200],
         )
         lost = session.call_lost_the_session(answer.status, answer.body)
-        if (lost or answer.status in (307, 503)) and session_.stream_id == stream_id:
-            self._scope.cancel(reason="the master does not know our subscription")
+        if lost or answer.status in (307, 503):
+            self._fence(stream_id, "the master does not know our subscription")
         self._tell(call, "refused", f"{answer.status} {answer.body[:200]}")
+
+    def _fence(self, stream_id: str, why: str) -> None:
+        """A new subscription has a new stream id: what is still on its way comes to nothing."""
+        if self.session.stream_id == stream_id:
+            self._scope.cancel(reason=why)
+
+    def renew(self) -> None:
+        """Subscribe anew: the master takes back every offer that it believes us to hold."""
+        self._fence(self.session.stream_id, "an agent is not offered any more")
 
     def _tell(self, call: calls.Call, outcome: str, detail: str) -> None:
         """Only launches need to know; a lost note is mended by reconciliation."""

@@ -153,6 +153,7 @@ class AskReboot:
 @attrs.frozen(kw_only=True)
 class FreeReboot:
     host: str
+    keep: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -48,6 +48,8 @@ BEFORE_WORK: Final = frozenset({"seen", "surveying"})  # surveys need no place o
 WANT_PATIENCE_S: Final = 7.0  # a want that old without an offer asks for a REVIVE
 REVIVE_EVERY_S: Final = 15.0
 TICK_S: Final = 1.0
+OFFERLESS_S: Final = 300.0  # of a want: its agent's offers may be held by the master for us
+RENEW_EVERY_S: Final = 600.0
 SUPPRESS_AFTER_S: Final = 60.0  # of nothing wanted
 
 log = structlog.get_logger()
@@ -72,6 +74,7 @@ class OfferBroker:
     chance: random.Random
     may_suppress: Callable[[], bool]  # new agents are found without offers
     set_suppressed: Callable[[bool], None]
+    renew: Callable[[], None] = lambda: None
     generation: int = 0
     subscribed: bool = False
     suppressed: bool = False
@@ -86,6 +89,7 @@ class OfferBroker:
     _reconcile_all_at: float = 0.0
     _revived_at: float = float("-inf")
     _idle_since: float = 0.0
+    _renewed_at: float = float("-inf")
 
     async def run(self) -> None:
         while True:
@@ -352,6 +356,10 @@ class OfferBroker:
                 self._revived_at = now
                 self._set_suppressed(value=False)
                 await self._send(calls.Revive())
+            if now - oldest >= OFFERLESS_S and now - self._renewed_at >= RENEW_EVERY_S:
+                self._renewed_at = now
+                log.warning("no offer comes for a task: subscribing anew")
+                self.renew()
             return
         idle = not self.tracked_steps() and now - self._idle_since >= SUPPRESS_AFTER_S
         if idle and not self.suppressed and self.may_suppress():

@@ -74,6 +74,8 @@ class RolloutGate:
             case AskReboot(host=host):
                 self.reboot_queue[host] = message
                 self.poller.offer(Refresh(newer_than=trio.current_time() - FRESH_S))
+            case FreeReboot(host=host, keep=True):
+                self.reboot_queue.pop(host, None)
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
                 self.rebooting.pop(host, None)

@@ -16,7 +16,11 @@ from adapters.gateway_snapshot import assemble
 from adapters.gateway_wire import GatewayWire
 from domain.storage import StorageSnapshot
 from protocol.gateway import health, requests, responses
-from protocol.gateway.errors import GatewayProtocolError, GatewayRefusedError
+from protocol.gateway.errors import (
+    GatewayProtocolError,
+    GatewayRefusedError,
+    GatewayUnlistedError,
+)
 from protocol.gateway.requests import GatewayRequest, ObjectType
 from protocol.gateway.responses import GatewayAnswer
 from protocol.gateway.shapes import (
@@ -40,6 +44,8 @@ from protocol.gateway.versions import (
 
 NAME_NOT_FOUND: Final = frozenset({3, 79})
 VOLUME_GONE: Final = frozenset({79})
+# SDS attached, its address, its name; volume; device; domain; pool (twice); device name.
+NAME_TAKEN: Final = frozenset({75, 93, 98, 99, 100, 141, 170, 173, 206})
 ALREADY_MAPPED: Final = frozenset({81})
 NOT_MAPPED: Final = frozenset({79, 84})  # a volume that is gone is mapped nowhere
 DEADLINE_S: Final = 30.0
@@ -172,7 +178,7 @@ class HttpGateway:
                 return made
             found = await self._volume_id(name)
             if found is None:
-                raise made
+                raise _unlisted(made)
             volume = responses.volume(await self._wire.call(requests.one("Volume", found)))
             wanted_kb = requests.volume_size_kb(size_gb)
             if volume.storage_pool_id != pool_id or volume.size_in_kb != wanted_kb:
@@ -327,7 +333,7 @@ def _in_domain(
 def _only(ids: Sequence[str], refused: GatewayRefusedError) -> str:
     """The id of what is there already; otherwise the refusal had another reason."""
     if not ids:
-        raise refused
+        raise _unlisted(refused)
     return ids[0]
 
 
@@ -344,7 +350,7 @@ def _same_sds(
     if at_address is None:
         other = next((s for s in there if s.name == name), None)
         if other is None:
-            raise refused
+            raise _unlisted(refused)
         raise _clash(
             refused,
             f"the name {name!r} belongs to the SDS at {', '.join(_addresses(other))}, "
@@ -387,8 +393,19 @@ def _same_device(
         raise _clash(
             refused, f"the name {name!r} belongs to the device {other.device_current_path_name}"
         )
-    raise refused
+    raise _unlisted(refused)
 
 
 def _clash(refused: GatewayRefusedError, what: str) -> GatewayRefusedError:
     return GatewayRefusedError(code=refused.code, message=what, status=refused.status)
+
+
+def _unlisted(refused: GatewayRefusedError) -> GatewayRefusedError:
+    """What has the name must be somewhere: the list is behind, and shows it later."""
+    if refused.code not in NAME_TAKEN:
+        return refused
+    return GatewayUnlistedError(
+        code=refused.code,
+        message=f"{refused.message}, but the Gateway does not list it yet",
+        status=refused.status,
+    )

@@ -149,7 +149,7 @@ class Draft:
         if reboot is not None and not reboot.armed:
             self.change(reboot=attrs.evolve(reboot, permit=""))
             self.asked.pop("reboot", None)
-            self.do(effects.FreeReboot())
+            self.do(effects.FreeReboot(keep=self.record.rebooted))
 
     # -- the world -----------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class Draft:
         self.change(error=f"{self.record.host}: {what}; {cure}")
         if self.record.reboot is not None and not self.record.reboot.armed:
             self.change(reboot=attrs.evolve(self.record.reboot, permit=""))
-            self.do(effects.FreeReboot())
+            self.do(effects.FreeReboot(keep=self.record.rebooted))
         self.signal(Signal.BROKEN, what)
 
     def at_work(self) -> bool:
@@ -314,7 +314,7 @@ class Draft:
         """It came about without us, or the machine is another: our place is for others."""
         if self.record.reboot is not None:
             self.change(reboot=None)
-            self.do(effects.FreeReboot())
+            self.do(effects.FreeReboot(keep=self.record.rebooted))
 
     def want_reboot(self, reason: str, *, before_join: bool) -> None:
         facts = self.record.facts
@@ -337,7 +337,7 @@ class Draft:
     def deny_reboot(self, why: str) -> None:
         if self.record.reboot is not None:
             self.change(reboot=attrs.evolve(self.record.reboot, permit="", armed=False))
-        self.do(effects.FreeReboot())
+        self.do(effects.FreeReboot(keep=self.record.rebooted))
         self.signal(Signal.DENIED, why)
         self.failed_attempt("reboot", why)
 

@@ -67,7 +67,9 @@ class AskReboot:
 
 @attrs.frozen(kw_only=True)
 class FreeReboot:
-    pass
+    """Give the reboot's place back. `keep`: only the wish; the place is held until it is whole."""
+
+    keep: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -275,7 +275,7 @@ def _reboot_granted(draft: Draft, message: inbox.RebootGranted) -> None:
     if record.phase is Phase.REBOOTING and held == message.permit:
         return  # asked twice, granted twice: it is one permission
     if record.phase is not Phase.REBOOT_WANTED or record.reboot is None:
-        draft.do(effects.FreeReboot())
+        draft.do(effects.FreeReboot(keep=record.rebooted))
         return
     draft.permit(message.permit)
     draft.signal(Signal.PERMITTED, "the reboot is granted")

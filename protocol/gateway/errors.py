@@ -40,3 +40,12 @@ class GatewayRefusedError(GatewayError):
     def passing(self) -> bool:
         """Codes that mean 'busy, later': 32 retry, 67-70 resources, timeout, link, configuring."""
         return self.code in {32, 67, 68, 69, 70}
+
+
+@attrs.define
+class GatewayUnlistedError(GatewayRefusedError):
+    """The name is taken, but the Gateway's own list does not show by what: its view is behind."""
+
+    @property
+    def passing(self) -> bool:
+        return True
