@@ -28,8 +28,7 @@ SHIELDS: Final = {"commands/rehearsal.py": "store and clients of the simulation 
 CATCHES_ALL: Final = {"actors/supervision.py": "this is where a crash of an actor ends"}
 
 PLACES: Final = (  # where a developer's machine, or its package index, would show
-    r"/work/(?!slaves)",  # Mesos has a folder of that name
-    r"/root/",
+    rf"{re.escape(str(Path.home()))}/",
     r"/home/(?!someone)",
     r"/opt/(?!emc/)[a-z]",
     r"\.pyenv",
