@@ -120,11 +120,16 @@ class RolloutGate:
     def _serve_reboots(self) -> None:
         for host, ask in list(self.reboot_queue.items()):
             held = self.rebooting.get(host)
-            candidate = held or Rebooting(
-                host=host,
-                address=ask.address,
-                provides_storage=ask.provides_storage,
-                permit=self.chance.secret_token(),
+            # One that came back and needs another reboot holds its place without a permit.
+            candidate = (
+                held
+                if held is not None and held.permit
+                else Rebooting(
+                    host=host,
+                    address=ask.address,
+                    provides_storage=ask.provides_storage,
+                    permit=self.chance.secret_token(),
+                )
             )
             why_not = rollout.may_begin(candidate, self._view(), self.limits)
             self.board.gate_verdicts[host] = why_not

@@ -8,7 +8,7 @@ import attrs
 import msgspec
 
 from simulation.mesos_observed import TaskChanged
-from simulation.world import World, WorldEvent
+from simulation.world import HostEvent, World, WorldEvent
 
 SEEDED_SDS: Final = "10.0.1.1"  # one of those that are no agents
 
@@ -92,11 +92,14 @@ def _write_data_after_claim(world: World, event: WorldEvent) -> None:
 
 
 def _degrade_unseen(world: World, event: WorldEvent) -> None:
-    """The Gateway shows a healthy cluster that has lost an SDS."""
+    """The Gateway shows a healthy cluster that has lost an SDS, until the host is back."""
     armed = isinstance(event, TaskChanged) and event.step == "reboot" and not event.running
     if armed and not world.gateway.faults.stale:
         world.gateway.faults.stale = True
         world.gateway.set_sds_connected(SEEDED_SDS, connected=False)
+    if isinstance(event, HostEvent) and event.kind == "up":
+        world.gateway.faults.stale = False
+        world.gateway.set_sds_connected(SEEDED_SDS, connected=True)
 
 
 def _task(body: bytes, step: str) -> dict[str, Any] | None:

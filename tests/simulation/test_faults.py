@@ -68,6 +68,17 @@ def acknowledgements_are_lost(stage: Stage, _: str) -> None:
     stage.world.mesos.faults.lose_next_calls(2, "ACKNOWLEDGE")
 
 
+def a_launch_is_lost(stage: Stage, _: str) -> None:
+    """The master goes on to believe that we hold its offers."""
+    stage.world.mesos.faults.lose_next_calls(1, "ACCEPT")
+
+
+def the_gateway_shows_old_news(stage: Stage, _: str) -> None:
+    faults = stage.world.gateway.faults
+    faults.stale = True
+    _for_a_while(stage, 120.0, lambda: setattr(faults, "stale", False))
+
+
 def calls_are_slow(stage: Stage, _: str) -> None:
     stage.world.mesos.faults.slow_next_calls(2, 90.0)
 
@@ -104,6 +115,8 @@ ALONE: Final = (
     the_stream_falls_silent,
     the_stream_carries_garbage,
     acknowledgements_are_lost,
+    a_launch_is_lost,
+    the_gateway_shows_old_news,
     calls_are_slow,
     old_updates_come_once_more,
     the_master_is_busy,

@@ -161,7 +161,8 @@ def test_page_and_api_show_what_is_stored_at_every_moment() -> None:
             record = stored[one["host"]]
             assert one["phase"] == record.phase.value
             assert one["since"] == record.since
-            assert (one["reason"], one["error"]) == (record.reason, record.error)
+            assert one["reason"].startswith(record.reason)  # what broker and gate say comes after
+            assert one["error"] == record.error
             assert one["task_id"] == (record.task.task_id if record.task else "")
             assert one["host"] in page
 
