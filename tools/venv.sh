@@ -43,7 +43,7 @@ fi
 
 echo "Installing $locked into .venv" >&2
 rm -f "$stamp"
-if ! .venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+if ! .venv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes \
 	--requirement "$locked"; then
 	echo "the libraries could not be installed: does pip reach its package index?" >&2
 	exit 1

@@ -78,7 +78,7 @@ def _platforms() -> list[str]:
 
 
 def _pip(*argv: str) -> None:
-    command = ("pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile")
+    command = ("pip", "--disable-pip-version-check", "install", "-qq", "--no-compile")
     subprocess.run([sys.executable, "-m", *command, *argv], check=True)
 
 
