@@ -91,7 +91,7 @@ async def test_a_link_that_is_down_for_a_moment_is_no_alarm_and_for_long_is_one(
         here.board.link = LinkSnapshot(state="disconnected", detail="503")
         await trio.sleep(LOOK_EVERY_S * 2)
         assert here.standing() == {}, "two short ones are not a long one"
-        await trio.sleep(LOOK_EVERY_S * 3)
+        await trio.sleep(LOOK_EVERY_S * 4.5)
         assert set(here.standing()) == {"master-unreachable"}
 
 
