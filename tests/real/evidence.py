@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 KEEPER: Final = "keeper"
 INSTALLATION: Final = frozenset({"prerequisites", "sds", "sdc", "rexray", "isolator"})
-PATTERN: Final = "agent*/work/slaves/*/frameworks/*/executors/*/runs/*-*"  # not the link `latest`
+PATTERN: Final = "agent*/*/slaves/*/frameworks/*/executors/*/runs/*-*"  # not the link `latest`
 NEVER: Final = float("inf")
 KEEPING: Final = b"sleep\x001000000000\x00"
 

@@ -53,7 +53,7 @@ def ids_of(cluster: Cluster) -> list[str]:
 
 
 def sandbox_of(cluster: Cluster, scheduler: Scheduler, task: str) -> Path:
-    pattern = f"agent*/work/slaves/*/frameworks/{scheduler.framework_id}/executors/{task}/runs/*-*"
+    pattern = f"agent*/*/slaves/*/frameworks/{scheduler.framework_id}/executors/{task}/runs/*-*"
     (sandbox,) = cluster.work_dir.glob(pattern)
     return sandbox
 
