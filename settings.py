@@ -254,6 +254,9 @@ class Settings:
     kernel: str = row(
         "kernel", "require", choice("require", "install"),
         "Where the SDC does not support the running kernel: refuse, or install one that it does.")
+    agent_unit: str = row(
+        "agent.unit", "", kinds.UNIT, "Service of the Mesos agent on the hosts.",
+        shown="mesos-slave or mesos-agent, whichever runs")
     rexray_branch: str = unbuilt_row(
         "rexray.branch", "stable", kinds.TEXT, "REXRAY_BRANCH", PACKAGES)
     rexray_version: str = row(
@@ -274,6 +277,9 @@ class Settings:
     devices_overwrite: tuple[str, ...] = row(
         "devices.overwrite", (), kinds.LIST,
         "Named disks (/dev/disk/by-id/...) that may be taken although they bear a signature.")
+
+    devices_allow_loop: bool = _switch(
+        "devices.allow-loop", "Takes loop devices as disks too; for test labs only.")
 
     rollout_parallel: int = row(
         "rollout.parallel", 10, whole(1, 10000), "Agents that are worked on at a time.")

@@ -34,7 +34,9 @@ from actors.supervision import EndOfServiceError, supervise
 from domain import health, inbox, records, rollout
 from domain.agent import AgentRecord, Phase
 from domain.draft import Agent, Rules
+from domain.facts import Receipt
 from domain.inbox import AgentInbox
+from domain.plan import AGENT_RESTART
 from domain.rollout import Rebooting
 from protocol.mesos.calls import FrameworkInfo
 from settings import Redactor, Settings
@@ -307,6 +309,13 @@ class Service:
         self.roster.remember(record)
         if record.slot:
             self.gate.slots.add(record.host)
+        if record.restarting:
+            self.gate.restarting.add(record.host)
+        if record.undone == "halt":
+            self.gate.undone.add(record.host)
+        facts = record.facts
+        if facts is not None and Receipt(step=AGENT_RESTART, state="kept") in facts.receipts:
+            self.gate.kept.add(record.host)
         permit = record.reboot.permit if record.reboot is not None else ""
         if permit or record.rebooted:
             self.gate.rebooting[record.host] = Rebooting(

@@ -157,6 +157,19 @@ class FreeReboot:
 
 
 @attrs.frozen(kw_only=True)
+class AskRestart:
+    host: str
+
+
+@attrs.frozen(kw_only=True)
+class FreeRestart:
+    """`outcome` as in domain.effects.FreeRestart."""
+
+    host: str
+    outcome: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class AskPermit:
     """The armed host asks once more. `answer` gets (status, sentence), once."""
 
@@ -169,7 +182,16 @@ class SnapshotTaken:
     """The poller has a new snapshot of the storage cluster."""
 
 
-GateInbox = AskSlot | FreeSlot | AskReboot | FreeReboot | AskPermit | SnapshotTaken
+GateInbox = (
+    AskSlot
+    | FreeSlot
+    | AskReboot
+    | FreeReboot
+    | AskRestart
+    | FreeRestart
+    | AskPermit
+    | SnapshotTaken
+)
 
 # -- the Gateway poller: commands wait in its bounded mailbox, asked anew by the agent ----------
 

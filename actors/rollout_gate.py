@@ -16,8 +16,10 @@ from actors.mailbox import Mailbox
 from actors.messages import (
     AskPermit,
     AskReboot,
+    AskRestart,
     AskSlot,
     FreeReboot,
+    FreeRestart,
     FreeSlot,
     GateInbox,
     PollerInbox,
@@ -51,6 +53,10 @@ class RolloutGate:
     slot_queue: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
     rebooting: dict[str, Rebooting] = attrs.field(factory=dict)
     reboot_queue: OrderedDict[str, AskReboot] = attrs.field(factory=OrderedDict)
+    restarting: set[str] = attrs.field(factory=set)
+    restart_queue: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
+    undone: set[str] = attrs.field(factory=set)  # the host went back: nobody else begins
+    kept: set[str] = attrs.field(factory=set)  # came back with the new settings
     permits: list[tuple[AskPermit, float]] = attrs.field(factory=list)  # asked at
 
     async def run(self) -> None:
@@ -60,6 +66,7 @@ class RolloutGate:
                 message = await self.mailbox.receive()
             if message is not None:
                 self._handle(message)
+            self._serve_restarts()
             self._serve_slots()
             self._serve_reboots()
             self._serve_permits()
@@ -79,6 +86,10 @@ class RolloutGate:
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
                 self.rebooting.pop(host, None)
+            case AskRestart(host=host):
+                self.restart_queue[host] = None
+            case FreeRestart():
+                self._restart_over(message)
             case AskPermit(permit=permit) if not self._holder(permit):
                 message.answer(404, "no such permit: the reboot is not wanted any more")
             case AskPermit():
@@ -89,12 +100,48 @@ class RolloutGate:
             case _:
                 assert_never(message)
 
+    def _restart_over(self, message: FreeRestart) -> None:
+        host = message.host
+        self.restarting.discard(host)
+        self.restart_queue.pop(host, None)
+        self.board.gate_verdicts.pop(host, None)
+        match message.outcome:
+            case "undone":
+                self.undone.add(host)
+            case "forgiven":
+                self.undone.discard(host)
+            case "kept":
+                self.undone.discard(host)
+                self.kept.add(host)
+            case _:
+                pass
+
+    def _serve_restarts(self) -> None:
+        for host in list(self.restart_queue):
+            why_not = rollout.may_restart(
+                host,
+                restarting=frozenset(self.restarting),
+                undone=frozenset(self.undone),
+                kept=len(self.kept),
+                limits=self.limits,
+            )
+            self.board.gate_verdicts[host] = why_not
+            if why_not:
+                continue
+            target = self.agents(host)
+            if target is not None and target.offer(inbox.RestartGranted()):
+                self.restarting.add(host)
+                del self.restart_queue[host]
+                self.board.gate_verdicts.pop(host, None)
+                log.info("turn to restart the Mesos agent", host=host)
+
     def _serve_slots(self) -> None:
         if self.board.gateway.storage is None:
             return  # nothing is begun on hosts whose storage cluster was never seen
-        # Others wait for a host that holds a reboot: it must never wait behind them.
-        for host in sorted(self.slot_queue, key=lambda host: host not in self.rebooting):
-            held = host in self.slots or host in self.rebooting
+        # Others wait for a host that holds a reboot or a turn: it must never wait behind them.
+        first = self.rebooting.keys() | self.restarting
+        for host in sorted(self.slot_queue, key=lambda host: host not in first):
+            held = host in self.slots or host in first
             if not held and len(self.slots) >= self.limits.parallel:
                 return
             target = self.agents(host)

@@ -116,8 +116,8 @@ def _sqlite(uri: str, role: str, reason: str) -> SqliteChoice:
 def _no_such_type(store_type: str) -> str:
     if store_type in _DROPPED_TYPES:
         return (
-            f"-store.type={store_type} is not supported: bring its records over once with "
-            "`scaleio-scheduler import-store`, then use zk or sqlite"
+            f"-store.type={store_type} is not supported: take zk or sqlite, new and empty; "
+            "nothing has to be carried over, since master, agents and Gateway tell what there is"
         )
     return f"-store.type={store_type} is unknown: expected {', '.join(STORE_TYPES)}"
 

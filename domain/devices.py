@@ -33,7 +33,7 @@ class DeviceRules:
     mode: str = "auto"
     bytes_min: int = BYTES_MIN
     overwrite: tuple[str, ...] = ()  # names under /dev/disk/by-id whose signature may go
-    allow_loop: bool = False  # booted lab hosts only
+    allow_loop: bool = False  # booted lab hosts only; all rules hold but that of the transport
 
 
 @attrs.frozen(kw_only=True)
@@ -154,7 +154,7 @@ def _named(
             if verdict.take:
                 taken.add(disk.path)
         yield DeviceVerdict(
-            path=stable_name(disk) if disk is not None else path,
+            path=(disk.by_id if disk is not None else "") or path,  # else as the operator named it
             disk=disk,
             wish=wish,
             verdict=verdict,
@@ -213,4 +213,11 @@ def _unfit_unasked(disk: Disk, settings: DeviceRules) -> Verdict | None:
         )
     if not disk.zero:
         return _no("zero", "it is not all zero where it was sampled: name it if its data may go")
+    if not disk.by_id:  # a by-path link names a slot: another disk may stand there tomorrow
+        return _no(
+            "stable-name",
+            f"it has no name under /dev/disk/by-id, and {disk.path} may be another disk after a "
+            "reboot: name it in an attribute, or give it a stable name there (a serial number, "
+            "a udev rule)",
+        )
     return None

@@ -125,16 +125,28 @@ class Draft:
             if self.record.slot:
                 self.change(slot=False)
             self.do(effects.FreeSlot())
-        if phase is Phase.REBOOT_WANTED and self.record.slot:
+        if phase is Phase.REBOOT_WANTED:
             # It may wait for long; who holds a reboot gets a place at once when it is back.
-            self.change(slot=False)
-            self.do(effects.FreeSlot())
+            self.give_slot_back()
+        if phase in (Phase.FAILED, Phase.HELD) and self.record.restarting == "granted":
+            self.end_turn()
         if phase in (Phase.HELD, Phase.LOST, Phase.SURVEYING):
             self._withdraw_unsent()
             self._give_back_unarmed()
         if phase is Phase.READY:
             self.lost_in_row = 0
             self.change(error="", tail="", attempts={})
+
+    def give_slot_back(self) -> None:
+        if self.record.slot:
+            self.change(slot=False)
+            self.do(effects.FreeSlot())
+
+    def end_turn(self, outcome: str = "") -> None:
+        """The turn to restart the Mesos agent is over, or was not needed."""
+        self.asked.pop("restart", None)
+        self.change(restarting="")
+        self.do(effects.FreeRestart(outcome=outcome))
 
     def _withdraw_unsent(self) -> None:
         task, keeper = self.record.task, self.record.keeper
@@ -266,9 +278,7 @@ class Draft:
         """Nothing can go on until the operator gives what is missing: make room for others."""
         if self.record.reason != sentence:
             self.change(reason=sentence)
-        if self.record.slot:
-            self.change(slot=False)
-            self.do(effects.FreeSlot())
+        self.give_slot_back()
 
     def check_patience(self, step: str, why: str) -> None:
         if self.lost_in_row > LOST_IN_ROW_MAX:
@@ -284,8 +294,9 @@ class Draft:
         old = self.record.facts
         if old is not None and old.machine_id != facts.machine_id:
             # Another machine answers to this name: nothing we knew holds for it.
-            self.change(candidates={}, probe="", sds_id="", attempts={})
+            self.change(candidates={}, probe="", sds_id="", attempts={}, undone="")
             self.drop_reboot()
+            self.end_turn("forgiven")
         self.plan = plan
         first_seen = self.record.candidates
         wanted = {step.name for step in plan.steps if step.state == "wanted"}

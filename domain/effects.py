@@ -73,6 +73,18 @@ class FreeReboot:
 
 
 @attrs.frozen(kw_only=True)
+class AskRestart:
+    """For the turn to change the Mesos agent's settings and restart it."""
+
+
+@attrs.frozen(kw_only=True)
+class FreeRestart:
+    """Give the turn back. `outcome`: "", kept, undone (nobody else begins), forgiven (they may)."""
+
+    outcome: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class AskStorage:
     """join, probe-map or probe-clean, with what the agent knows; answered by StorageAnswer."""
 
@@ -91,5 +103,7 @@ Effect = (
     | FreeSlot
     | AskReboot
     | FreeReboot
+    | AskRestart
+    | FreeRestart
     | AskStorage
 )

@@ -91,6 +91,11 @@ class RebootGranted:
 
 
 @attrs.frozen(kw_only=True)
+class RestartGranted:
+    """It is this agent's turn to change its settings."""
+
+
+@attrs.frozen(kw_only=True)
 class Waiting:
     """The gate's or broker's reason why this agent waits, for people."""
 
@@ -136,6 +141,7 @@ AgentInbox = (
     | Surveyed
     | SlotGranted
     | RebootGranted
+    | RestartGranted
     | Waiting
     | StorageAnswer
     | Doubted

@@ -58,6 +58,8 @@ def _handle(draft: Draft, message: inbox.AgentInbox) -> None:  # noqa: C901 - on
             _slot_granted(draft)
         case inbox.RebootGranted():
             _reboot_granted(draft, message)
+        case inbox.RestartGranted():
+            _restart_granted(draft)
         case inbox.Waiting():
             draft.change(reason=message.reason)
         case inbox.StorageAnswer():
@@ -161,7 +163,12 @@ def _step_held(draft: Draft, step: str, code: int) -> None:
         draft.change(probe=record.probe.replace("mapped:", "seen:"))
         return
     if step == AGENT_RESTART:
-        draft.change(restart=False, look_after=draft.moment.unix + AGENT_RESTART_WAIT_S)
+        draft.change(
+            restart=False,
+            restarting="armed",
+            undone="",
+            look_after=draft.moment.unix + AGENT_RESTART_WAIT_S,
+        )
         draft.doubt("the Mesos agent is restarting with its new settings")
         return
     draft.change(done=(*record.done, step))
@@ -250,18 +257,52 @@ def _after_survey(draft: Draft) -> None:
     if record.reboot is not None and not draft.same_boot():
         draft.drop_reboot()  # somebody else rebooted it
     watched = any(r.step == AGENT_RESTART and r.state == "open" for r in _receipts(draft))
-    if watched and draft.moment.unix - record.since < WATCH_PATIENCE_S:
+    watched = watched and draft.moment.unix - record.since < WATCH_PATIENCE_S
+    if not watched:
+        _settle_turn(draft)
+    if watched:
         draft.change(
             look_after=draft.moment.unix + AGENT_RESTART_WAIT_S,
             reason="its Mesos agent is being restarted, and watched by the host",
         )
     elif draft.plan.fault:
         draft.fail(draft.plan.fault, "mend it, then retry")
+    elif draft.record.undone == "halt":
+        draft.fail(
+            "its Mesos agent did not come back with the new settings, and the host restored the "
+            "old ones",
+            "read the Mesos agent's log on that host, mend the cause, then retry the agent; until "
+            "then no other Mesos agent is restarted",
+        )
     elif draft.rules.mode == "observe":
         draft.change(held_by="observe")
         draft.signal(Signal.HOLD, "observe mode: the plan is shown, nothing is changed")
     else:
         draft.signal(Signal.SURVEYED)
+
+
+def _settle_turn(draft: Draft) -> None:
+    """What became of the restart, by the host's own word and by what it shows now."""
+    record = draft.record
+    rolled_back = any(
+        r.step == AGENT_RESTART and r.state == "rolled-back" for r in _receipts(draft)
+    )
+    wanted = any(s.restarts_agent and s.state in ("wanted", "blocked") for s in draft.plan.steps)
+    if rolled_back and wanted and record.undone != "forgiven":
+        draft.change(undone="halt")
+        draft.end_turn("undone")
+    elif not rolled_back or not wanted:
+        draft.change(undone="")
+    if record.restarting and not wanted:
+        draft.end_turn("kept" if record.restarting == "armed" else "")
+
+
+def _restart_granted(draft: Draft) -> None:
+    """A turn that comes when nothing is to be restarted any more goes back."""
+    if draft.asked.pop("restart", None) is not None:
+        draft.change(restarting="granted", reason="")
+    elif not draft.record.restarting:
+        draft.do(effects.FreeRestart())
 
 
 def _receipts(draft: Draft) -> tuple[Receipt, ...]:
@@ -312,6 +353,9 @@ def _command(draft: Draft, message: inbox.Command) -> None:
             draft.signal(Signal.RESUME, "resumed by the operator")
         case "retry":
             draft.change(attempts={}, error="", tail="")
+            if draft.record.undone == "halt":
+                draft.change(undone="forgiven")
+                draft.do(effects.FreeRestart(outcome="forgiven"))
             draft.not_before, draft.lost_in_row = 0.0, 0
             draft.signal(Signal.RETRY, "retried by the operator")
         case _:

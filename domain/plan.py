@@ -21,6 +21,7 @@ class PlannedStep:
     `state`: satisfied, wanted, blocked (the sentence says what is missing), ignored.
     `reboot_blocks_join`: what comes after it needs the host rebooted first.
     `survey_after`: what comes after it needs facts that it makes (the host's key).
+    `restarts_agent`: it changes the Mesos agent's settings, which hosts do one after the other.
     """
 
     name: str
@@ -29,6 +30,7 @@ class PlannedStep:
     timeout_s: float = 0.0
     reboot_blocks_join: bool = False
     survey_after: bool = False
+    restarts_agent: bool = False
 
 
 @attrs.frozen(kw_only=True)

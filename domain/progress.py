@@ -133,9 +133,22 @@ def _install(draft: Draft) -> None:
         else:
             draft.signal(Signal.INSTALLED)
         return
+    if (step is None or step.restarts_agent) and not _has_turn(draft):
+        return
     if not _has_slot(draft) or not _is_fresh(draft):
         return
     _launch(draft, step.name if step is not None else AGENT_RESTART)
+
+
+def _has_turn(draft: Draft) -> bool:
+    """Agents are restarted in turns, and the place of one that waits is for others."""
+    if draft.record.restarting:
+        return True
+    draft.give_slot_back()
+    if ask(draft, "restart", SLOT_PATIENCE_S):
+        draft.change(reason="waits for its turn to restart the Mesos agent")
+        draft.do(effects.AskRestart())
+    return False
 
 
 def _launch(draft: Draft, step: str) -> None:

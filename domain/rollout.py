@@ -44,6 +44,27 @@ class View:
     phases: Mapping[str, str]
 
 
+def may_restart(
+    host: str, *, restarting: frozenset[str], undone: frozenset[str], kept: int, limits: Limits
+) -> str:
+    """Empty if this Mesos agent's settings may be changed and it be restarted; else why not.
+
+    The first goes alone, and each that is kept allows one more at a time, up to
+    -rollout.parallel. `undone`: hosts that went back to their old settings; nobody goes then.
+    """
+    others = restarting - {host}
+    if undone - {host}:
+        names = ", ".join(sorted(undone - {host}))
+        return (
+            f"restarts of Mesos agents are halted: the one of {names} did not come back with its "
+            "new settings; mend the cause there, then retry it"
+        )
+    if len(others) >= min(1 + kept, limits.parallel):
+        names = ", ".join(sorted(others))
+        return f"{len(others)} Mesos agents are being restarted ({names}), each watched by its host"
+    return ""
+
+
 def may_change_soon(why_not: str) -> bool:
     """A fresh snapshot is on its way; everything else is a reason to disarm now."""
     return why_not == STALE

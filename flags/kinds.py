@@ -162,6 +162,14 @@ def _read_secret(text: str) -> Secret:
     return Secret(text)
 
 
+def _read_unit(text: str) -> str:
+    """Without systemd's suffix: other init systems have none, and the steps add it."""
+    name = text.removesuffix(".service")
+    if text and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}", name):
+        raise ValueError(text)
+    return name
+
+
 def _read_list(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for raw in text.split(",") if (part := raw.strip())))
 
@@ -182,6 +190,9 @@ NAME: Final = Kind(
     placeholder="NAME",
 )
 USER: Final = Kind(expected="a user's name", read=_matching(r"[!-~]{1,64}"), placeholder="NAME")
+UNIT: Final = Kind(
+    expected="a service's name of letters, digits and . _ @ -", read=_read_unit, placeholder="NAME"
+)
 ROLE: Final = Kind(
     expected="a name of letters, digits and . _ -, as it becomes part of a path",
     read=_matching(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}"),

@@ -81,6 +81,7 @@ class Assembly:
             self._components(),
             mdm_addresses=self._managers(),
             rexray_digest=rexray_digest(context),
+            forgiven=frozenset({"isolator"} if record.undone == "forgiven" else ()),
         )
         return Plan(
             steps=steps,
@@ -97,6 +98,7 @@ class Assembly:
             mode=self.settings.devices,
             bytes_min=self.settings.devices_min_size_gb * GIB,
             overwrite=self.settings.devices_overwrite,
+            allow_loop=self.settings.devices_allow_loop,
         )
         return candidates(facts, layout, rules)
 
@@ -191,6 +193,7 @@ class Assembly:
             domain=home.domain,
             pool=home.pool,
             isolation_to=wanted_isolation(facts.isolation),
+            agent_unit=settings.agent_unit,
             master_endpoint=self.leader(),
             devices=named["auto"],
             devices_declared=named["declared"],

@@ -62,6 +62,7 @@ class Step:
     timeout_s: float  # max_completion_time of its task
     reboot_blocks_join: bool = False
     survey_after: bool = False  # it makes facts that later steps are told (the host's key)
+    restarts_agent: bool = False
     component: str = ""
     satisfied: Callable[[Facts, Wants], bool] = lambda _facts, _wants: False
 
@@ -162,6 +163,7 @@ PLAN: Final[tuple[Step, ...]] = (
         name="isolator",
         after=("prerequisites", "rexray"),
         timeout_s=1800.0,
+        restarts_agent=True,
         component="isolator",
         satisfied=_isolator,
     ),
@@ -214,6 +216,7 @@ def _planned(step: Step, facts: Facts, wants: Wants, forgiven: frozenset[str]) -
         timeout_s=step.timeout_s,
         reboot_blocks_join=step.reboot_blocks_join,
         survey_after=step.survey_after,
+        restarts_agent=step.restarts_agent,
     )
 
 

@@ -187,7 +187,7 @@ def _disk(
         path=block.node,
         by_id=_by_id(links),
         size_bytes=number(values.get("size", "")) * SECTOR_BYTES,
-        kind=_kind(block),
+        kind=_kind(block, blocks),
         transport=_transport(values, udev),
         read_only=values.get("ro", "") != "0",
         removable=values.get("removable", "") == "1",
@@ -206,14 +206,21 @@ def _disk(
     )
 
 
-def _kind(block: _Block) -> str:
+def _kind(block: _Block, blocks: tuple[_Block, ...]) -> str:
     if block.values.get("partition"):
         return "part"
+    if any(other.name == block.name and _is_volume_node(other.node) for other in blocks):
+        return "scini"
     for pattern, kind in _KINDS:
         if pattern.fullmatch(block.name):
             mapper = block.values.get("dm-uuid", "")
             return "mpath" if kind == "dm" and mapper.startswith("mpath-") else kind
     return "other"
+
+
+def _is_volume_node(node: str) -> bool:
+    """A ScaleIO volume by its node's name; a lab's has the numbers of a loop device."""
+    return node.rpartition("/")[2].startswith("scini")
 
 
 def _transport(values: Mapping[str, str], udev: str) -> str:

@@ -83,7 +83,7 @@ def parse_survey(text: str) -> Facts:
         services={name: _active(frames, init, name) for name in _SERVICES},
         sdc_guid=_guid(frames),
         sdc_mdms=_mdms(frames),
-        sdc_module=_first(frames, "module").text.startswith("scini "),
+        sdc_module=_line(frames, "module") == "live",
         rexray_config=_rexray_config(frames, receipts),
         isolation=tuple(
             part for raw in flags.get("isolation", "").split(",") if (part := raw.strip())

@@ -110,8 +110,7 @@ def _storage(host: SimulatedHost) -> Iterable[str]:
     file = f"ini_guid {host.sdc_guid}\nmdm {','.join(host.mdm_ips)}\n" if there else ""
     yield frame("drv-cfg-file", file, 0 if there else 1)
     loaded = host.module_loaded
-    module = "scini 1234567 1 - Live 0x0000000000000000 (OE)\n" if loaded else ""
-    yield frame("module", module, 0 if loaded else 1)
+    yield frame("module", "live\n" if loaded else "", 0 if loaded else 1)
     yield frame("mountinfo", "".join(_mount(n, d) for n, d in enumerate(host.disks)))
     swaps = "".join(f"{disk.path} partition 1 0 -2\n" for disk in host.disks if disk.swap)
     yield frame("swaps", f"Filename Type Size Used Priority\n{swaps}")

@@ -24,6 +24,8 @@ CHANGED=false
 EXTRA=
 WORK=
 RESULT_SAID=no
+REASON=unexpected
+LOCKED=no
 
 say() {
     printf '%s: %s\n' "$STEP" "$1" >&2
@@ -31,6 +33,7 @@ say() {
 
 result_line() {
     RESULT_SAID=yes
+    REASON=$1
     printf '@result {"step":"%s","changed":%s,"reason":"%s"%s}\n' "$STEP" "$CHANGED" "$1" "$EXTRA"
 }
 
@@ -41,10 +44,17 @@ finish() {
     exit "$1"
 }
 
+# The host's own log tells what was done to it, and when, also to those who have no sandbox left.
+host_log() {
+    logger -t scaleio-framework -p daemon.info "$1" 2>/dev/null </dev/null || :
+}
+
 on_exit() {
     on_exit_status=$?
     [ -z "$WORK" ] || rm -rf "$WORK"
     [ "$RESULT_SAID" = yes ] || result_line unexpected
+    [ "$LOCKED" = no ] ||
+        host_log "step $STEP ended: status $on_exit_status, changed $CHANGED, $REASON"
     exit "$on_exit_status"
 }
 
@@ -77,6 +87,8 @@ take_lock() {
     chmod 0700 "$STATE_DIR"
     exec 9>"$STATE_DIR/lock"
     flock -n 9 || finish 75 locked "another step holds $STATE_DIR/lock: it is tried again"
+    LOCKED=yes
+    host_log "step $STEP began: task ${MESOS_EXECUTOR_ID:-unknown}"
 }
 
 # Daemons that a package starts must not inherit the lock.

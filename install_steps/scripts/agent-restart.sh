@@ -7,6 +7,7 @@ require MESOS_AGENT_ENDPOINT 'A-Za-z0-9.:[]-'
 require ISOLATION_TO 'A-Za-z0-9_/,-'
 require MASTER_ENDPOINT 'A-Za-z0-9.:[]-'
 allow DELAY_S '0-9' "${DELAY_S:=20}"
+allow WATCH_S '0-9' "${WATCH_S:=300}"
 agent_unit
 if receipt_is_open agent-restart && is_armed scaleio-framework-agent-restart; then
     finish 75 armed-already "a restart of the agent is already under way: it is tried again"
@@ -19,8 +20,8 @@ fi
 
 watcher() {
     printf '#!/bin/sh\n'
-    printf "UNIT='%s'\nAGENT='%s'\nMASTER='%s'\nISOLATION='%s'\nINIT='%s'\n" \
-        "$AGENT_UNIT" "$MESOS_AGENT_ENDPOINT" "$MASTER_ENDPOINT" "$ISOLATION_TO" "$INIT"
+    printf "UNIT='%s'\nAGENT='%s'\nMASTER='%s'\nISOLATION='%s'\nINIT='%s'\nPATIENCE_S=%s\n" \
+        "$AGENT_UNIT" "$MESOS_AGENT_ENDPOINT" "$MASTER_ENDPOINT" "$ISOLATION_TO" "$INIT" "$WATCH_S"
     cat <<'WATCH'
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -28,7 +29,6 @@ STATE_DIR=/var/lib/scaleio-framework
 BACKUP=$STATE_DIR/backup/agent
 FAST_S=30
 FAST_DEATHS=3
-PATIENCE_S=300
 
 restart() {
     case $INIT in

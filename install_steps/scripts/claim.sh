@@ -39,8 +39,8 @@ stands_free() {
     [ -b "$node" ] || refuse "$1" "it is no block device now"
     sysfs=$(sysfs_of "$node")
     [ -e "$sysfs/partition" ] && refuse "$1" "it is a partition"
-    case ${sysfs##*/} in
-        dm-* | md* | scini* | sr* | ram* | zram* | nbd*) refuse "$1" "it is no whole local disk" ;;
+    case "${sysfs##*/} ${node##*/}" in
+        dm-* | md* | scini* | *' scini'* | sr* | ram* | zram* | nbd*) refuse "$1" "it is no whole local disk" ;;
     esac
     set +f
     for holder in "$sysfs"/holders/* "$sysfs"/*/holders/*; do

@@ -10,7 +10,7 @@ if [ -n "$SUPPORTED_KERNELS" ] && ! kernel_supported; then
 fi
 
 module_loaded() {
-    grep -q -e '^scini ' /proc/modules
+    grep -q -x -e live /sys/module/scini/initstate 2>/dev/null
 }
 
 # The managers' addresses, one a line, in the driver's order; the file where the driver is not up.

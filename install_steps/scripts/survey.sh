@@ -117,8 +117,8 @@ survey_disk() {
     [ -e "$sysfs/size" ] || return 0
     frame "disk.$1.sysfs" disk_values "$2" "$sysfs"
     [ -e "$sysfs/partition" ] && return 0
-    case ${sysfs##*/} in
-        ram* | sr* | fd* | zram* | scini*) return 0 ;;
+    case "${sysfs##*/} ${2##*/}" in
+        ram* | sr* | fd* | zram* | scini* | *' scini'*) return 0 ;;
     esac
     sectors=0
     IFS= read -r sectors <"$sysfs/size" || :
@@ -154,7 +154,7 @@ done
 frame guid bounded "$DRV_CFG" --query_guid
 frame mdms bounded "$DRV_CFG" --query_mdms
 frame drv-cfg-file cat "$DRV_CFG_FILE"
-frame module grep -e '^scini ' /proc/modules
+frame module cat /sys/module/scini/initstate
 frame agent-flags bounded curl --silent --fail --max-time 10 "http://${MESOS_AGENT_ENDPOINT:-127.0.0.1:5051}/flags"
 frame public-key cat "$STATE_DIR/host_key.pub"
 frame openssl openssl version

@@ -8,15 +8,18 @@ from hypothesis import strategies as st
 from domain.devices import GIB, LOCAL_TRANSPORTS, DeviceRules, candidates, judge
 from domain.facts import Disk, Facts
 from domain.layout import Layout, PoolWish
+from tests.unit.changes import changed
 
 KINDS = ("disk", "part", "loop", "rom", "dm", "md", "mpath", "scini", "other")
 PATHS = ("/dev/sdb", "/dev/sdc", "/dev/sdd")
 
 few = st.integers(min_value=0, max_value=2)
-disks = st.builds(
+nodes = st.sampled_from(PATHS)
+stable = st.sampled_from(("", "/dev/disk/by-id/ata-1", "/dev/disk/by-id/ata-2"))
+any_disks = st.builds(
     Disk,
-    path=st.sampled_from(PATHS),
-    by_id=st.sampled_from(("", "/dev/disk/by-id/ata-1", "/dev/disk/by-id/ata-2")),
+    path=nodes,
+    by_id=stable,
     size_bytes=st.sampled_from((0, 1, 50 * GIB, 100 * GIB, 200 * GIB)),
     kind=st.sampled_from(KINDS),
     transport=st.sampled_from(("", "fc", "iscsi", "usb", "nvme-tcp", *sorted(LOCAL_TRANSPORTS))),
@@ -32,6 +35,21 @@ disks = st.builds(
     denied=st.booleans(),
     mesos=st.booleans(),
 )
+# Of the disks above hardly one in a thousand may be taken; of these, many.
+FIT = Disk(
+    path=PATHS[0], by_id="/dev/disk/by-id/ata-1", size_bytes=200 * GIB, transport="sata",
+    exclusive=True, zero=True,
+)  # fmt: skip
+FAULTS: tuple[dict[str, object], ...] = (
+    {"by_id": ""}, {"zero": False}, {"signature": "xfs"}, {"mounted": True}, {"transport": ""},
+    {"kind": "loop", "transport": ""},
+)  # fmt: skip
+nearly_fit = st.builds(
+    lambda path, fault: changed(FIT, {"path": path, **fault}),
+    nodes,
+    st.just({}) | st.sampled_from(FAULTS),
+)
+disks = any_disks | nearly_fit
 rules = st.builds(
     DeviceRules,
     mode=st.sampled_from(("auto", "declared")),
@@ -65,6 +83,7 @@ def test_a_disk_with_any_sign_of_data_or_use_is_never_taken_unasked(
         assert disk.kind == "disk" or (disk.kind == "loop" and settings.allow_loop)
         assert disk.kind == "loop" or disk.transport in LOCAL_TRANSPORTS
         assert settings.mode == "auto"
+        assert disk.by_id
 
 
 @given(disk=disks, settings=rules, paths=wishes)
@@ -79,18 +98,30 @@ def test_no_naming_gives_away_a_disk_in_use_or_an_unmentioned_signature(
         assert not holds_data(disk) or disk.by_id in settings.overwrite
 
 
-@given(
-    found=st.lists(disks, max_size=4, unique_by=lambda disk: disk.path),
-    settings=rules,
-    devices=wishes,
+hosts = st.builds(
+    Facts,
+    machine_id=st.just("m"),
+    boot_id=st.just("b"),
+    os_id=st.just("debian"),
+    os_version=st.just("12"),
+    kernel=st.just("6"),
+    disks=st.lists(disks, max_size=4, unique_by=lambda disk: disk.path).map(tuple),
 )
-def test_no_disk_is_given_to_two_pools(
-    found: list[Disk], settings: DeviceRules, devices: tuple[str, ...] | None
+
+
+@given(facts=hosts, settings=rules)
+def test_what_is_taken_unasked_is_stored_by_a_name_that_outlives_a_boot(
+    facts: Facts, settings: DeviceRules
 ) -> None:
-    facts = Facts(
-        machine_id="m", boot_id="b", os_id="debian", os_version="12", kernel="6",
-        disks=tuple(found),
-    )  # fmt: skip
+    layout = Layout(provides=(PoolWish(domain="d", pool="p"),))
+    taken = [v.path for v in candidates(facts, layout, settings) if v.verdict.take]
+    assert all(path.startswith("/dev/disk/by-id/") for path in taken)
+
+
+@given(facts=hosts, settings=rules, devices=wishes)
+def test_no_disk_is_given_to_two_pools(
+    facts: Facts, settings: DeviceRules, devices: tuple[str, ...] | None
+) -> None:
     layout = Layout(
         provides=tuple(PoolWish(domain="d", pool=pool, devices=devices) for pool in "pq")
     )

@@ -220,6 +220,34 @@ def test_commands_need_the_operators_token(tmp_path: Path) -> None:
     play(story, extra=[_token(tmp_path)])
 
 
+def test_after_one_agent_that_went_back_no_other_is_restarted_until_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    """Its isolation keeps the Mesos agent from starting: the host itself undoes it."""
+
+    async def story(stage: Stage) -> None:
+        hosts = stage.world.hosts
+        for host in hosts.values():
+            host.dials.agent_restart_breaks = True  # whichever is the first
+        stage.raise_curtain()
+        await stage.until(lambda: "failed" in {stage.phase(host) for host in hosts})
+        first = next(host for host in hosts if stage.phase(host) == "failed")
+        for host in hosts.values():
+            host.dials.agent_restart_breaks = False
+        await stage.pass_time(QUIET_S)
+        others = [host for host in hosts if host != first]
+        assert [stage.phase(host) for host in others] == ["installing"] * 2
+        assert {launch.hostname for launch in stage.launches("isolator", "agent-restart")} == {
+            first
+        }
+        board = stage.service.board
+        assert all(first in board.why_waiting(stage.shown(host)) for host in others)
+        assert (await stage.command("retry", first)).status_code == 202
+        await stage.all_ready()
+
+    play(story, shape=Shape(agents=3, storage=1), extra=[_token(tmp_path)], curtain=False)
+
+
 def _token(folder: Path) -> str:
     file = folder / "token"
     file.write_text(TOKEN, encoding="utf-8")

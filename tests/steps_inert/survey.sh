@@ -83,7 +83,7 @@ if [ -n "$sdc" ]; then
     frame mdms 0 "Retrieved 1 mdm(s)
 MDM-ID 0000000000000001 SDC ID 0000000000000002 INSTALLATION ID 0000000000000003 IPs$addresses
 "
-    frame module 0 'scini 1 0 - Live 0x0000000000000000 (OE)
+    frame module 0 'live
 '
 else
     frame guid 127 ''

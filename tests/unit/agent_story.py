@@ -145,7 +145,11 @@ class Story:
 
     def plan(self) -> Plan:
         steps = [
-            PlannedStep(name=name, state="satisfied" if name in self.installed else "wanted")
+            PlannedStep(
+                name=name,
+                state="satisfied" if name in self.installed else "wanted",
+                restarts_agent=name == "isolator",
+            )
             for name in self.steps
         ]
         if self.blocked:
@@ -185,6 +189,8 @@ class Story:
             self.ends(self.codes.get(record.task.step, 0))
         elif "slot" in asked:
             self.tell(inbox.SlotGranted())
+        elif "restart" in asked:
+            self.tell(inbox.RestartGranted())
         elif "storage" in asked:
             self.storage("done")
         elif "reboot" in asked:

@@ -19,9 +19,11 @@ EMPTY = Disk(
     exclusive=True,
     zero=True,
 )
+LOOP = attrs.evolve(EMPTY, kind="loop", transport="")
 AUTO = DeviceRules()
+LAB = DeviceRules(allow_loop=True)
 
-FAULTS = [
+FAULTS: list[tuple[dict[str, object], str]] = [
     ({"kind": "loop"}, "whole"),
     ({"kind": "mpath"}, "whole"),
     ({"kind": "scini"}, "whole"),
@@ -45,6 +47,8 @@ FAULTS = [
     ({"transport": ""}, "transport"),
     ({"size_bytes": 100 * GIB - 1}, "size"),
     ({"zero": False}, "zero"),
+    ({"by_id": ""}, "stable-name"),  # its by-path link names a slot, not a disk
+    ({"by_id": "", "links": ()}, "stable-name"),
 ]
 
 
@@ -66,11 +70,11 @@ def test_one_fault_is_enough_to_refuse_and_is_named(change: dict[str, object], r
     assert verdict.sentence
 
 
-LIFTED = {"removable", "transport", "size", "zero"}
+LIFTED = {"removable", "transport", "size", "zero", "stable-name"}
 
 
 @pytest.mark.parametrize(("change", "rule"), FAULTS)
-def test_naming_lifts_size_transport_and_zero_and_nothing_else(
+def test_naming_lifts_what_only_an_unnamed_disk_has_to_be_and_nothing_else(
     change: dict[str, object], rule: str
 ) -> None:
     disk = changed(EMPTY, change)
@@ -113,9 +117,43 @@ def test_in_declared_mode_what_is_not_named_is_left_alone() -> None:
 
 
 def test_loop_devices_are_for_booted_lab_hosts_only() -> None:
-    loop = attrs.evolve(EMPTY, kind="loop", transport="")
-    assert not judge(loop, wish_paths=None, settings=AUTO).take
-    assert judge(loop, wish_paths=None, settings=DeviceRules(allow_loop=True)).take
+    assert not judge(LOOP, wish_paths=None, settings=AUTO).take
+    assert judge(LOOP, wish_paths=None, settings=LAB).take
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"), [row for row in FAULTS if not row[0].keys() & {"kind", "transport"}]
+)
+def test_an_allowed_loop_device_has_to_pass_all_other_rules(
+    change: dict[str, object], rule: str
+) -> None:
+    verdict = judge(changed(LOOP, change), wish_paths=None, settings=LAB)
+    assert (verdict.take, verdict.rule) == (False, rule)
+
+
+def test_a_refusal_for_want_of_a_stable_name_says_both_ways_out() -> None:
+    nameless = attrs.evolve(EMPTY, by_id="", links=())
+    sentence = judge(nameless, wish_paths=None, settings=AUTO).sentence
+    assert "name it in an attribute" in sentence
+    assert "/dev/disk/by-id" in sentence
+
+
+@pytest.mark.parametrize(
+    ("by_id", "named", "stored"),
+    [
+        (EMPTY.by_id, "/dev/sdb", EMPTY.by_id),
+        (EMPTY.by_id, "/dev/disk/by-path/pci-b", EMPTY.by_id),
+        (EMPTY.by_id, EMPTY.by_id, EMPTY.by_id),
+        ("", "/dev/sdb", "/dev/sdb"),
+        ("", "/dev/disk/by-path/pci-b", "/dev/disk/by-path/pci-b"),
+    ],
+)
+def test_a_named_disk_is_stored_by_its_stable_name_or_else_by_the_name_given(
+    by_id: str, named: str, stored: str
+) -> None:
+    layout = Layout(imperative=True, provides=(PoolWish(domain="d", pool="p", devices=(named,)),))
+    (found,) = candidates(facts(attrs.evolve(EMPTY, by_id=by_id)), layout, AUTO)
+    assert (found.verdict.take, found.path) == (True, stored)
 
 
 def test_every_disk_of_a_host_gets_a_verdict_with_its_stable_name() -> None:

@@ -167,11 +167,28 @@ def test_services_are_read_as_their_init_system_says_it() -> None:
 def test_the_drivers_words_give_guid_and_managers() -> None:
     line = "MDM-ID 6035b6cf SDC ID d7c5ab30 INSTALLATION ID 7f3a IPs [0]-10.0.0.1 [1]-10.0.0.2"
     found = facts(
-        guid=(f"{GUID}\n", 0), mdms=(f"Retrieved 1 mdm(s)\n{line}\n", 0), module=("scini 1 0\n", 0)
+        guid=(f"{GUID}\n", 0), mdms=(f"Retrieved 1 mdm(s)\n{line}\n", 0), module=("live\n", 0)
     )
     assert found.sdc_guid == GUID.upper()
     assert found.sdc_mdms == ("10.0.0.1", "10.0.0.2")
     assert found.sdc_module
+
+
+@pytest.mark.parametrize(
+    ("state", "loaded"),
+    [
+        (("live\n", 0), True),
+        (("coming\n", 0), False),
+        (("going\n", 0), False),
+        (("live\n", 1), False),
+        (("", 1), False),
+        (("scini 1 0 - Live 0x0 (OE)\n", 0), False),
+    ],
+)
+def test_the_module_is_loaded_when_the_kernel_calls_it_live(
+    state: tuple[str, int], *, loaded: bool
+) -> None:
+    assert facts(module=state).sdc_module is loaded
 
 
 def test_managers_come_from_the_file_while_the_driver_is_down() -> None:
@@ -261,6 +278,16 @@ def test_a_device_is_what_the_kernel_calls_it(name: str, kind: str) -> None:
 def test_a_loop_device_under_a_disks_name_is_still_a_loop_device() -> None:
     disk = one_disk({"node": "/dev/xvdf", "sysfs": "loop3", "path": "/sys/devices/virtual/block/x"})
     assert (disk.path, disk.kind, disk.size_bytes) == ("/dev/xvdf", "loop", 214748364800)
+
+
+def test_a_mapped_volume_is_one_under_each_of_its_nodes_whatever_the_kernel_calls_it() -> None:
+    frames = {
+        **disk_frames(1, {"node": "/dev/scinia", "sysfs": "loop3"}),
+        **disk_frames(2, {"node": "/dev/xvdg", "sysfs": "loop3"}),
+        **disk_frames(3, {"node": "/dev/xvdf", "sysfs": "loop4"}),
+    }
+    kinds = [disk.kind for disk in parse_survey(survey(frames)).disks]
+    assert kinds == ["scini", "scini", "loop"]
 
 
 @pytest.mark.parametrize("status", [0, 1, 4, 8, 127, 124])

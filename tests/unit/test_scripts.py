@@ -50,6 +50,7 @@ FLOOR: Final[Mapping[str, str]] = {
     "flock": "-n",
     "grep": "-F -c -e -i -q -x",
     "head": "-c -n",
+    "logger": "-p -t",
     "id": "-n -u",
     "initctl": "--no-wait reload-configuration restart start status stop version",
     "mkdir": "-p",
@@ -306,6 +307,75 @@ def test_rexrays_file_holds_each_key_once_and_quotes_what_it_is_given(tmp_path: 
     assert [line.strip() for line in module].count("libstorage:") == 1
     assert "                ignoreUsedCount: true" in module
     assert "          preempt: true" in lines
+
+
+@pytest.mark.parametrize(
+    ("state", "loaded"),
+    [("live", True), ("coming", False), ("going", False), ("alive", False), (None, False)],
+)
+@pytest.mark.parametrize("step", ["sdc", "keeper_health"])
+def test_the_drivers_module_is_loaded_when_the_kernel_calls_it_live(
+    tmp_path: Path, step: str, state: str | None, *, loaded: bool
+) -> None:
+    if state is not None:
+        (tmp_path / "initstate").write_text(f"{state}\n", encoding="utf-8")
+    text = function(step, "module_loaded").replace("/sys/module/scini/", f"{tmp_path}/")
+    done = shell(f"{text}module_loaded\n", tmp_path)
+    assert ((done.returncode == 0), done.stdout, done.stderr) == (loaded, "", "")
+
+
+def test_no_step_reads_the_list_of_modules() -> None:
+    """Each asks the kernel about the one module: a lab host can have that file, not the list."""
+    texts = {name: script_text(name) for name in NAMES}
+    assert not [name for name, text in texts.items() if "/proc/modules" in text]
+    assert {name for name, text in texts.items() if "/sys/module/scini/initstate" in text} == {
+        "keeper_health", "sdc", "survey",
+    }  # fmt: skip
+
+
+class Watch:
+    """The watcher of an agent restart, as its step writes it, over functions instead of a host."""
+
+    FAKES: Final = (
+        "systemctl() { case $1 in show) echo MainPID=7 ;; is-failed) return 1 ;; esac; }\n"
+        "sleep() { echo tick >>ticks; }\n"
+        'curl() { case $* in */flags) echo \'{"isolation":"new"}\' ;; *) return 7 ;; esac; }\n'
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "bin").mkdir()
+        receipt = folder / "bin" / "receipt"
+        receipt.write_text('#!/bin/sh\nprintf "%s " "$@" >said\n', encoding="utf-8")
+        receipt.chmod(0o700)
+
+    def run(self, setting: str) -> tuple[int, str]:
+        """Seconds that it had patience for, and what its receipt says."""
+        step = script_text("agent-restart")
+        writer = step[step.index("\nwatcher() {") : step.index("\n[ -s ")]
+        given = (
+            "AGENT_UNIT=mesos-slave MESOS_AGENT_ENDPOINT=a:1 MASTER_ENDPOINT=m:1\n"
+            f"ISOLATION_TO=new INIT=systemd {setting}\n"
+        )
+        allowance = next(line for line in step.splitlines() if line.startswith("allow WATCH_S "))
+        written = shell(f"allow() {{ :; }}\n{given}{allowance}\n{writer}\nwatcher\n", self.folder)
+        assert written.stderr == ""
+        program = written.stdout.replace("/var/lib/scaleio-framework", str(self.folder))
+        done = shell(self.FAKES + program, self.folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        ticks = len((self.folder / "ticks").read_text(encoding="utf-8").splitlines())
+        return ticks, (self.folder / "said").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("setting", "seconds"), [("", 300), ("WATCH_S=", 300), ("WATCH_S=7", 7)])
+def test_a_restarts_watcher_has_five_minutes_patience_if_not_told_otherwise(
+    tmp_path: Path, setting: str, seconds: int
+) -> None:
+    """The agent shows the new value and does not register, since the master is silent."""
+    waited, said = Watch(tmp_path).run(setting)
+    assert waited == seconds
+    assert said.split()[:2] == ["agent-restart", "kept"]
+    assert "master-silent" in said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, strategies
 import settings
 from flags.kinds import SWITCH
 from flags.secret import STARS
+from install_steps.catalog import script_text
 from settings import (
     FLAGS,
     HelpRequestedError,
@@ -288,6 +290,42 @@ def test_a_wrong_value_is_refused_in_one_line_that_says_what_is_expected(
     argument: str, expected: str
 ) -> None:
     assert expected in refusal(argument)
+
+
+def test_loop_devices_are_disks_only_when_a_lab_says_so() -> None:
+    assert not parsed().devices_allow_loop
+    assert parsed("-devices.allow-loop").devices_allow_loop
+    assert parsed(SCALEIO_DEVICES_ALLOW_LOOP="true").devices_allow_loop
+
+
+def test_the_agents_service_is_named_with_the_characters_that_its_steps_allow() -> None:
+    allowed = re.search("allow AGENT_UNIT '([^']+)'", script_text("agent-restart"))
+    assert allowed is not None
+    for character in map(chr, range(1, 256)):
+        unit = f"mesos{character}1"
+        if re.fullmatch(f"[{allowed[1]}]", character):
+            assert parsed(f"-agent.unit={unit}").agent_unit == unit
+        else:
+            assert "-agent.unit" in refusal(f"-agent.unit={unit}")
+
+
+@pytest.mark.parametrize(
+    ("given", "unit"),
+    [
+        ("", ""),
+        ("mesos-slave", "mesos-slave"),
+        ("mesos-agent@a1", "mesos-agent@a1"),
+        ("mesos-agent.service", "mesos-agent"),  # the steps add the suffix where it belongs
+    ],
+)
+def test_the_agents_service_may_be_named_as_systemd_writes_it(given: str, unit: str) -> None:
+    assert parsed(f"-agent.unit={given}").agent_unit == unit
+    assert parsed(SCALEIO_AGENT_UNIT=given).agent_unit == unit
+
+
+@pytest.mark.parametrize("given", ["-x", "..", ".service", "a/b", "m" * 200])
+def test_other_texts_are_no_service_of_an_agent(given: str) -> None:
+    assert "a service's name" in refusal(f"-agent.unit={given}")
 
 
 def test_a_wrong_variable_is_named() -> None:

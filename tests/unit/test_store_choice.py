@@ -120,11 +120,20 @@ def test_two_roles_on_one_host_have_two_files() -> None:
 
 
 @pytest.mark.parametrize("store_type", ["etcd", "consul", "boltdb"])
-def test_a_store_of_the_original_is_refused_with_the_import_command(store_type: str) -> None:
-    with pytest.raises(StoreTypeError, match="`scaleio-scheduler import-store`") as refused:
+def test_a_store_of_the_original_is_refused_with_what_to_do_instead(store_type: str) -> None:
+    with pytest.raises(StoreTypeError, match="take zk or sqlite, new and empty") as refused:
         choose(store_type, "/some/where")
     assert "\n" not in str(refused.value)
-    assert f"-store.type={store_type}" in str(refused.value)
+    assert f"-store.type={store_type} is not supported" in str(refused.value)
+    assert "nothing has to be carried over" in str(refused.value)
+
+
+@pytest.mark.parametrize("store_type", ["etcd", "consul", "boltdb"])
+def test_a_refusal_names_no_command_that_there_is_not(store_type: str) -> None:
+    with pytest.raises(StoreTypeError) as refused:
+        choose(store_type, "/some/where")
+    assert "`" not in str(refused.value)
+    assert "import" not in str(refused.value)
 
 
 def test_an_unknown_type_is_refused_with_the_known_ones() -> None:

@@ -1,0 +1,93 @@
+"""What the operator's flags make of a host's facts, on the way to its plan and its tasks."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from domain.agent import AgentRecord
+from domain.devices import GIB
+from domain.facts import Disk, Facts
+from install_steps.assembly import Assembly
+from install_steps.catalog import load_catalog
+from settings import Secret, Settings
+from tests.unit.catalog_cases import DVDCLI, REXRAY, SDC, entry, text
+
+CATALOG = load_catalog(text(entry(), SDC, REXRAY, DVDCLI), "catalog.json")
+EMPTY = Disk(
+    path="/dev/sdb",
+    by_id="/dev/disk/by-id/ata-B",
+    links=("/dev/disk/by-id/ata-B",),
+    size_bytes=200 * GIB,
+    transport="sata",
+    exclusive=True,
+    zero=True,
+)
+LOOP = attrs.evolve(EMPTY, kind="loop", transport="")
+NAMELESS = attrs.evolve(EMPTY, path="/dev/xvdf", by_id="", links=())
+DEVICES = {
+    "scaleio-sds-domains": "d",
+    "scaleio-sds-d": "p",
+    "scaleio-sds-p": "/dev/xvdf,/dev/sdb",
+}
+
+
+def facts(*disks: Disk) -> Facts:
+    return Facts(
+        machine_id="m",
+        boot_id="b",
+        os_id="debian",
+        os_version="12",
+        kernel="6.1.0-18-amd64",
+        isolation=("posix/cpu",),
+        launcher="linux",
+        disks=disks,
+    )
+
+
+def record(**attributes: str) -> AgentRecord:
+    return AgentRecord(
+        host="a1", agent_id="S1", address="10.0.0.9", attributes=attributes, facts=facts()
+    )
+
+
+def assembly(settings: Settings) -> Assembly:
+    return Assembly(
+        settings=attrs.evolve(settings, scaleio_password=Secret("correct horse")),
+        catalog=CATALOG,
+        storage=lambda: None,
+        leader=lambda: "10.0.0.1:5050",
+        own_url=lambda: "http://10.0.0.1:35000",
+        installation=lambda: b"i",
+    )
+
+
+@pytest.mark.parametrize(("allowed", "devices"), [(False, ()), (True, (LOOP.by_id,))])
+def test_a_loop_device_is_planned_only_where_the_flag_allows_it(
+    devices: tuple[str, ...], *, allowed: bool
+) -> None:
+    plan = assembly(Settings(devices_allow_loop=allowed)).plan(record(), facts(LOOP))
+    assert plan.devices == devices
+
+
+def test_of_itself_the_plan_takes_no_disk_without_a_stable_name() -> None:
+    plan = assembly(Settings()).plan(record(), facts(EMPTY, NAMELESS))
+    assert plan.devices == (EMPTY.by_id,)
+    assert "name it in an attribute" in dict(plan.verdicts)["/dev/xvdf"]
+    assert plan.fault == ""
+
+
+def test_named_disks_are_planned_by_the_stable_name_or_else_by_the_name_given() -> None:
+    plan = assembly(Settings()).plan(record(**DEVICES), facts(EMPTY, NAMELESS))
+    assert (plan.fault, plan.devices) == ("", ("/dev/xvdf", EMPTY.by_id))
+
+
+@pytest.mark.parametrize("step", ["isolator", "agent-restart"])
+def test_a_named_service_of_the_agent_reaches_the_steps_that_need_it(step: str) -> None:
+    told = assembly(Settings(agent_unit="mesos-custom")).job(record(), step).environment
+    assert told["AGENT_UNIT"] == "mesos-custom"
+    assert "AGENT_UNIT" not in assembly(Settings()).job(record(), step).environment
+
+
+def test_a_restarts_watcher_keeps_the_patience_of_its_script() -> None:
+    assert "WATCH_S" not in assembly(Settings()).job(record(), "agent-restart").environment

@@ -1,0 +1,184 @@
+"""Mesos agents are restarted in turns: the first alone, and nobody after one that went back."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from trio.testing import MockClock
+
+from actors.messages import AskRestart, AskSlot, FreeRestart
+from domain import effects, inbox
+from domain.agent import Phase
+from domain.facts import Facts, Receipt
+from domain.rollout import Limits, may_restart
+from tests.unit.agent_story import Story
+from tests.unit.test_actors_gate import HOSTS, gatehouse
+
+STEPS = ("prerequisites", "isolator")
+
+
+@attrs.define
+class Host(Story):
+    """Its isolator step asks for a restart of the agent; `receipt` is what its watcher wrote."""
+
+    receipt: str = ""
+
+    def facts(self) -> Facts:
+        receipts = (Receipt(step="agent-restart", state=self.receipt),) if self.receipt else ()
+        return attrs.evolve(super().facts(), receipts=receipts)
+
+
+def host(**fields: object) -> Host:
+    return Host(steps=STEPS, codes={"isolator": 21}, **fields)  # type: ignore[arg-type]
+
+
+def armed() -> Host:
+    """Its restart is ordered, and its watcher at work."""
+    story = host()
+    story.until_running("agent-restart")
+    story.receipt = "open"
+    story.ends(0)
+    return story
+
+
+def outcomes(story: Story) -> list[str]:
+    return [one.outcome for one in story.log if isinstance(one, effects.FreeRestart)]
+
+
+# -- one agent ------------------------------------------------------------------------------------
+
+
+def test_nothing_of_the_agent_is_changed_before_its_turn() -> None:
+    story = host()
+    story.until(lambda now: now.did(effects.AskRestart))
+    assert story.launched() == ["survey", "prerequisites"]
+    assert not story.record.slot, "who waits for its turn leaves its place to others"
+    story.later(61.0)
+    assert story.did(effects.AskRestart), "asked again, in case the gate was restarted"
+    story.tell(inbox.RestartGranted())
+    assert story.record.restarting == "granted"
+    story.until_running("isolator")
+
+
+def test_a_turn_lasts_until_the_host_says_how_the_restart_ended() -> None:
+    story = armed()
+    for _ in range(3):
+        story.until_running("survey")
+        story.ends(0)
+        assert story.record.restarting == "armed"
+        assert outcomes(story) == []
+    story.receipt = "kept"
+    story.until_phase(Phase.READY)
+    assert outcomes(story) == ["kept"]
+    assert story.record.restarting == ""
+    assert story.launched().count("agent-restart") == 1
+
+
+def test_a_turn_outlives_the_process() -> None:
+    story = armed()
+    story.process_restarts()
+    assert story.record.restarting == "armed"
+    story.receipt = "kept"
+    story.until_phase(Phase.READY)
+    assert outcomes(story) == ["kept"]
+
+
+def went_back() -> Host:
+    story = armed()
+    story.receipt = "rolled-back"
+    story.installed.discard("isolator")
+    story.until_phase(Phase.FAILED)
+    return story
+
+
+def test_a_host_that_went_back_fails_by_name_and_is_not_tried_again() -> None:
+    story = went_back()
+    assert outcomes(story) == ["undone"]
+    assert story.record.undone == "halt"
+    assert "Mesos agent" in story.record.error
+    story.later(3600.0)
+    story.process_restarts()
+    story.later(3600.0)
+    assert story.launched().count("agent-restart") == 1
+
+
+def test_an_operators_retry_gives_it_another_turn() -> None:
+    story = went_back()
+    story.tell(inbox.Command(name="retry"))
+    assert outcomes(story) == ["undone", "forgiven"]
+    assert story.record.undone == "forgiven"
+    story.until_running("agent-restart")
+    story.receipt = "kept"
+    story.ends(0)
+    story.until_phase(Phase.READY)
+    assert story.record.undone == ""
+    assert outcomes(story) == ["undone", "forgiven", "kept"]
+
+
+def test_a_second_time_back_halts_again() -> None:
+    story = went_back()
+    story.tell(inbox.Command(name="retry"))
+    story.until_running("agent-restart")
+    story.ends(0)
+    story.installed.discard("isolator")
+    story.until_phase(Phase.FAILED)
+    assert outcomes(story) == ["undone", "forgiven", "undone"]
+
+
+def test_a_held_agent_gives_back_a_turn_that_it_has_not_used() -> None:
+    story = host()
+    story.until(lambda now: now.record.restarting == "granted")
+    story.tell(inbox.Command(name="hold"))
+    assert story.record.restarting == ""
+    assert outcomes(story) == [""]
+
+
+def test_a_turn_that_comes_too_late_goes_back() -> None:
+    story = host()
+    story.until(lambda now: now.did(effects.AskRestart))
+    story.tell(inbox.Command(name="hold"))
+    story.tell(inbox.RestartGranted())
+    assert outcomes(story) == [""]
+
+
+# -- all of them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kept", "together"), [(0, 1), (1, 2), (3, 4), (30, 5)])
+def test_each_restart_that_is_kept_allows_one_more_at_a_time(kept: int, together: int) -> None:
+    limits = Limits(parallel=5)
+    others = [f"b{number}" for number in range(together)]
+    for busy in range(together + 1):
+        why_not = may_restart(
+            "a", restarting=frozenset(others[:busy]), undone=frozenset(), kept=kept, limits=limits
+        )
+        assert bool(why_not) is (busy == together)
+
+
+async def test_one_that_went_back_halts_all_but_itself(autojump_clock: MockClock) -> None:
+    async with gatehouse(Limits(parallel=10)) as here:
+        await here.tell(AskRestart(host="a1"), AskRestart(host="a2"))
+        assert here.heard("a1") == [inbox.RestartGranted()]
+        assert here.heard("a2") == []
+        await here.tell(FreeRestart(host="a1", outcome="undone"))
+        assert here.heard("a2") == []
+        assert "a1" in here.gate.board.gate_verdicts["a2"]
+        await here.tell(AskRestart(host="a1"))
+        assert here.heard("a1") == [inbox.RestartGranted()], "the operator has retried it"
+        await here.tell(FreeRestart(host="a1", outcome="kept"))
+        assert here.heard("a2") == [inbox.RestartGranted()]
+
+
+async def test_who_holds_a_turn_gets_a_place_before_the_others(autojump_clock: MockClock) -> None:
+    async with gatehouse(Limits(parallel=1)) as here:
+        await here.tell(AskRestart(host="a3"), AskSlot(host="a1"), AskSlot(host="a3"))
+        assert here.heard("a1") == [inbox.SlotGranted()]
+        assert here.heard("a3") == [inbox.RestartGranted(), inbox.SlotGranted()]
+
+
+async def test_a_turn_that_was_not_used_is_the_next_ones(autojump_clock: MockClock) -> None:
+    async with gatehouse(Limits(parallel=10)) as here:
+        await here.tell(*(AskRestart(host=name) for name in HOSTS))
+        await here.tell(FreeRestart(host="a1"))
+        assert here.heard("a2") == [inbox.RestartGranted()]
+        assert here.heard("a3") == []
