@@ -33,7 +33,17 @@ def _zk_needs() -> list[str]:
     return missing_needs()
 
 
-TIERS: Final[dict[str, Callable[[], list[str]]]] = {"real": _real_needs, "zk": _zk_needs}
+def _lab_needs() -> list[str]:
+    from tests.lab.tree import missing_needs
+
+    return missing_needs()
+
+
+TIERS: Final[dict[str, Callable[[], list[str]]]] = {
+    "real": _real_needs,
+    "zk": _zk_needs,
+    "lab": _lab_needs,
+}
 
 
 def tier_needs() -> dict[str, list[str]]:

@@ -1,8 +1,8 @@
 """One lab host: a booted systemd with a root folder, an address and disks of its own.
 
-Everything that a host uses ends with the process that started it: the mount of its root lies in
-a mount namespace of its own, its disks are loop devices that free themselves, and nspawn is
-killed when its parent dies.
+Everything that a host uses ends with the process that started it: its root is mounted in a mount
+namespace of its own, its processes live in a process namespace that is killed with its parent,
+and its disks are loop devices that free themselves.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ REBOOT_STATUS: Final = 133  # of nspawn, when the host inside ordered a reboot
 BOOT_S: Final = 120.0
 GIB: Final = 1024**3
 FREEZER: Final = Path("/sys/fs/cgroup/freezer")
+WATCHES: Final = 4096
+_WATCHES: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 _LOOP_SET_STATUS64: Final = 0x4C04
 _LOOP_GET_STATUS64: Final = 0x4C05
 _LOOP_INFO_BYTES: Final = 232
@@ -42,7 +44,7 @@ shift 2
 status={again}
 while [ "$status" = {again} ]; do
     status=0
-    setpriv --pdeathsig KILL systemd-nspawn -q -D "$folder/root" "$@" </dev/null || status=$?
+    systemd-nspawn -q -D "$folder/root" "$@" </dev/null || status=$?
 done
 exit "$status"
 """
@@ -72,7 +74,7 @@ class Host:
     disks: Sequence[DiskPlan] = ()
     binds: Sequence[str] = ()  # as nspawn's --bind takes them
     files: Mapping[str, str] = attrs.field(factory=dict)
-    cgroup: str = attrs.Factory(lambda self: f"lab-{os.getpid()}-{self.name}", takes_self=True)
+    unique: str = attrs.Factory(lambda self: f"lab-{os.getpid()}-{self.name}", takes_self=True)
     _wrapper: subprocess.Popen[bytes] | None = attrs.field(default=None, init=False)
     _console: IO[bytes] | None = attrs.field(default=None, init=False)
     _loops: dict[str, int] = attrs.field(factory=dict, init=False)  # device -> our descriptor
@@ -83,10 +85,12 @@ class Host:
         """Power on; `wait_booted` tells when it is up."""
         if self.is_on:
             raise HostError(f"{self.name} is on")
+        _allow_many_watches()
         self._lay_out()
         self._console = (self.folder / "console.log").open("ab")
-        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
-        command += ["--propagation", "private", "sh", "-c", _BOOT.format(again=REBOOT_STATUS)]
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation"]
+        command += ["private", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
+        command += ["sh", "-c", _BOOT.format(again=REBOOT_STATUS)]
         command += ["boot", str(self.tree), str(self.folder), *self._nspawn()]
         self._wrapper = subprocess.Popen(
             command,
@@ -103,7 +107,9 @@ class Host:
                 raise HostError(f"{self.name} is off: {self.console()[-1000:]}")
             state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
             if state == "degraded":
-                raise HostError(f"{self.name}: {self.sh('systemctl --failed --no-legend')}")
+                raise HostError(
+                    f"{self.name}: {self.sh('systemctl --failed --no-legend; journalctl -q -p warning | tail -20')}"
+                )
             return state == "running"
 
         wait_for(f"{self.name} is up", booted, timeout_s)
@@ -114,9 +120,10 @@ class Host:
 
     def cut(self) -> None:
         """The power goes, now."""
-        nspawn = self._nspawn_pid()
-        if nspawn:
-            os.kill(nspawn, signal.SIGKILL)
+        for pid in (self.leader, self._first()):
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._ended()
 
     def stop(self) -> None:
@@ -183,7 +190,7 @@ class Host:
         for disk in self.disks:
             if disk.name not in self._loops:
                 self._attach(disk)
-        (FREEZER / self.cgroup).mkdir(exist_ok=True)
+        (FREEZER / self.unique).mkdir(exist_ok=True)
 
     def _machine_id(self) -> str:
         return hashlib.sha256(f"{self.folder}".encode()).hexdigest()[:32]
@@ -214,16 +221,17 @@ class Host:
         fcntl.ioctl(descriptor, _LOOP_SET_STATUS64, bytes(info))
 
     def _nspawn(self) -> list[str]:
-        options = [f"--machine={self.name}", "--register=no", "--keep-unit", "--boot"]
+        options = [f"--machine={self.unique}", f"--hostname={self.name}"]
+        options += ["--register=no", "--keep-unit", "--boot"]
         options += ["--console=pipe", "--capability=CAP_MKNOD", "--bind=/dev/loop-control"]
         for name, descriptor in self._loops.items():
             device = Path(f"/proc/self/fd/{descriptor}").readlink()
             options.append(f"--bind={device}:/dev/{name}")
-        options.append(f"--bind={FREEZER / self.cgroup}:/mesos-cgroup/freezer")
+        options.append(f"--bind={FREEZER / self.unique}:/mesos-cgroup/freezer")
         return [*options, *(f"--bind={bind}" for bind in self.binds)]
 
     def _remove_cgroups(self) -> None:
-        top = FREEZER / self.cgroup
+        top = FREEZER / self.unique
         folders = sorted((f for f in top.rglob("*") if f.is_dir()), key=str, reverse=True)
         for folder in [*folders, top]:
             with contextlib.suppress(OSError):  # something in it is ending still
@@ -231,13 +239,14 @@ class Host:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _nspawn_pid(self) -> int:
+    def _first(self) -> int:
+        """The shell that keeps nspawn running: first process of the outer namespace."""
         return next(iter(_children(self._wrapper.pid)), 0) if self._wrapper is not None else 0
 
     @property
     def leader(self) -> int:
         """The host's process 1, as the machine numbers it; 0 while there is none."""
-        for pid in _children(self._nspawn_pid()):
+        for pid in (inner for nspawn in _children(self._first()) for inner in _children(nspawn)):
             with contextlib.suppress(OSError):
                 status = Path(f"/proc/{pid}/status").read_text()
                 if any(line.split()[-1] == "1" for line in status.splitlines() if "NSpid" in line):
@@ -296,6 +305,12 @@ class Host:
 
     def console(self) -> str:
         return (self.folder / "console.log").read_text(errors="replace")
+
+
+def _allow_many_watches() -> None:
+    """An init system takes some twenty inotify instances, and hosts share the machine's limit."""
+    if int(_WATCHES.read_text()) < WATCHES:
+        _WATCHES.write_text(f"{WATCHES}\n")
 
 
 def _children(pid: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,8 @@ from tests.scheduler_process import PASSWORD, Scheduler, free_ports, wait_for
 
 Json = dict[str, Any]
 
-NETWORK: Final = "127.0.20"  # addresses of one lab; two at a time need two of these
+NETWORKS: Final = range(20, 200)  # 127.0.N.x; each lab takes one of its own
+LOCK_PORT: Final = 5049
 AGENT_PORT: Final = 5051
 FILES: Final = "files"  # flags in /etc/mesos-slave, read by an init wrapper
 UNIT: Final = "unit"  # flags on the command line of the unit
@@ -39,12 +41,12 @@ exec {agent} "$@"
 _UNIT: Final = """[Unit]
 Description=Mesos agent
 After=network.target
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart={start}
 Restart=always
 RestartSec=1
-StartLimitIntervalSec=0
 KillMode=process
 
 [Install]
@@ -76,12 +78,11 @@ class Site:
         *,
         more: Sequence[str] = (),
         catalog: bool = True,
-        network: str = NETWORK,
     ) -> None:
         os.environ.setdefault("REAL_MESOS_PYTHON", "/usr/bin/python3")  # it is in the hosts too
         self.folder = folder
-        self.network = network
-        self.mdms = (f"{network}.251", f"{network}.252")
+        self._lock, self.network = _own_network()
+        self.mdms = (f"{self.network}.251", f"{self.network}.252")
         self.more = tuple(more)
         self.has_catalog = catalog
         folder.mkdir(parents=True, exist_ok=True)
@@ -258,3 +259,15 @@ class Site:
         if scheduler is not None and scheduler.process is not None:
             scheduler.kill()
         self._stack.close()
+        self._lock.close()
+
+
+def _own_network() -> tuple[socket.socket, str]:
+    """Hosts share the machine's network, so labs that run at the same time must not meet."""
+    for number in NETWORKS:
+        lock = socket.socket()
+        with contextlib.suppress(OSError):  # another lab has it
+            lock.bind((f"127.0.{number}.250", LOCK_PORT))
+            return lock, f"127.0.{number}"
+        lock.close()
+    raise RuntimeError(f"no network is free among 127.0.{NETWORKS.start}-{NETWORKS.stop}.x")
