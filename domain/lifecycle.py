@@ -19,7 +19,7 @@ PAST_INSTALLING: Final = frozenset(
     {Phase.JOINING, Phase.REBOOT_WANTED, Phase.ACTIVATING, Phase.READY}
 )
 REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
-AGENT_RESTART_WAIT_S: Final = 30.0  # the detached restart begins after 15 s
+AGENT_RESTART_WAIT_S: Final = 20.0  # the detached restart begins after 10 s
 STALE_S: Final = 60.0  # a survey that ended so long ago may have missed a reboot
 STALE_AGAIN_S: Final = 600.0  # with clocks that far apart, one survey more in ten minutes
 WATCH_PATIENCE_S: Final = 600.0  # the host's own timer rolls back after 300 s

@@ -15,6 +15,7 @@ from domain.facts import Facts
 from install_steps.packages import Catalog, Package
 from install_steps.texts import StepTextError
 
+RESTART_DELAY_S: Final = 10  # for the end of its task to be stored and acknowledged
 _PRINTABLE: Final = re.compile(r"[ !#-\[\]-_a-~]+")  # no double quote, backslash, backtick
 
 
@@ -144,7 +145,7 @@ def _agent_restart(context: StepContext) -> dict[str, str]:
         "ISOLATION_TO": _need(",".join(context.isolation_to), "the wanted isolation"),
         "MASTER_ENDPOINT": _need(context.master_endpoint, "the leading master's address"),
         "AGENT_UNIT": context.agent_unit,
-        "DELAY_S": str(context.delay_s),
+        "DELAY_S": str(RESTART_DELAY_S),
     }
 
 

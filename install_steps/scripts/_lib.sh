@@ -240,6 +240,16 @@ managed() {
     return 1
 }
 
+# A package manager's run that may leave a change even when it fails; a held lock left none, and
+# BEFORE tells what was changed before, for those who know that this run left none either.
+changing() {
+    BEFORE=$CHANGED
+    changing_status=0
+    managed "$@" || changing_status=$?
+    CHANGED=true
+    return "$changing_status"
+}
+
 fetch_package() {
     fetch_path=${PACKAGE_URL%%[?#]*}
     PACKAGE_FILE=$WORK/${fetch_path##*/}
@@ -270,14 +280,13 @@ fetch_package() {
 
 # install_package COMPONENT: the package's own scripts read the task's environment (MDM_IP).
 install_package() {
-    CHANGED=true
     case $FAMILY:$PACKAGE_FILE in
         deb:*.deb)
-            managed env DEBIAN_FRONTEND=noninteractive dpkg --force-confold --install "$PACKAGE_FILE" ||
+            changing env DEBIAN_FRONTEND=noninteractive dpkg --force-confold --install "$PACKAGE_FILE" ||
                 finish 1 package "dpkg could not install $1: see its messages above"
             ;;
         rpm:*.rpm)
-            managed rpm --upgrade "$PACKAGE_FILE" ||
+            changing rpm --upgrade "$PACKAGE_FILE" ||
                 finish 1 package "rpm could not install $1: see its messages above"
             ;;
         *:*.tar.gz | *:*.tgz) install_binary "$1" ;;
@@ -295,6 +304,7 @@ install_binary() {
         finish 65 archive "the archive for $1 cannot be unpacked"
     binary_file=$(find "$WORK/unpacked" -type f -name "$1" | head -n 1)
     [ -n "$binary_file" ] || finish 65 archive "the archive for $1 holds no file called $1"
+    CHANGED=true
     install_file 0755 "$binary_file" "/usr/bin/$1"
     mkdir -p "$STATE_DIR/binaries"
     printf '%s %s\n' "$PACKAGE_VERSION" "$(digest "/usr/bin/$1")" >"$WORK/binary"
@@ -353,6 +363,22 @@ service_known() {
     esac
 }
 
+# service_pid NAME: empty where the init system does not tell it.
+service_pid() {
+    case $INIT in
+        systemd) systemctl show --property=MainPID "$1.service" | sed -n 's/^MainPID=//p' ;;
+        *) initctl status "$1" 2>/dev/null | sed -n 's/.*process \([0-9][0-9]*\).*/\1/p' | head -n 1 ;;
+    esac
+}
+
+# A service that dies at once, and is started again and again, is active for moments, too.
+service_stays() {
+    service_active "$1" || return 1
+    stays_pid=$(service_pid "$1")
+    sleep 2
+    service_active "$1" && [ "$(service_pid "$1")" = "$stays_pid" ]
+}
+
 # service_do ACTION NAME
 service_do() {
     case $INIT in
@@ -361,13 +387,14 @@ service_do() {
     esac
 }
 
-# start_service NAME SECONDS
+# start_service NAME
 start_service() {
     service_active "$1" && return 0
+    allow SERVICE_WAIT_S '0-9' "${SERVICE_WAIT_S:=60}"
     CHANGED=true
     service_do start "$1" || :
-    wait_for "$2" service_active "$1" ||
-        finish 1 service "service $1 does not run $2 s after it was started: see its log on the host"
+    wait_for "$SERVICE_WAIT_S" service_stays "$1" || finish 1 service \
+        "service $1 does not run $SERVICE_WAIT_S s after it was started: see its log on the host"
 }
 
 agent_unit() {
@@ -382,10 +409,7 @@ agent_unit() {
 }
 
 agent_pid() {
-    case $INIT in
-        systemd) systemctl show --property=MainPID "$AGENT_UNIT.service" | sed -n 's/^MainPID=//p' ;;
-        *) initctl status "$AGENT_UNIT" 2>/dev/null | sed -n 's/.*process \([0-9][0-9]*\).*/\1/p' | head -n 1 ;;
-    esac
+    service_pid "$AGENT_UNIT"
 }
 
 # agent_get PATH: the agent's own word, with JSON's escaped slashes made plain.

@@ -14,20 +14,32 @@ install_kernel() {
     [ -e "/boot/vmlinuz-$1" ]
 }
 
+# apt-get update ends well with old lists, or none, when an archive does not answer.
 apt_install() {
-    CHANGED=true
     managed apt-get -o DPkg::Lock::Timeout=60 update || finish 75 download "apt-get update failed: see above"
-    managed env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=60 install -y \
-        --no-install-recommends "$@"
+    apt_lists=new
+    if grep -q -e 'Failed to fetch' "$WORK/log"; then apt_lists=old; fi
+    changing env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=60 install -y \
+        --no-install-recommends "$@" && return 0
+    if [ "$apt_lists" = old ] || grep -q -e 'Failed to fetch' "$WORK/log"; then
+        CHANGED=$BEFORE
+        finish 75 download "an archive of this host's distribution does not answer: see apt-get's messages above"
+    fi
+    return 1
 }
 
 rpm_install() {
-    CHANGED=true
     if command -v dnf >/dev/null; then
-        managed dnf --setopt=exit_on_lock=True -y install "$@"
+        changing dnf --setopt=exit_on_lock=True -y install "$@" && return 0
     else
-        managed yum --setopt=exit_on_lock=1 -y install "$@"
+        changing yum --setopt=exit_on_lock=1 -y install "$@" && return 0
     fi
+    if grep -q -i -e 'failed to download' -e 'could not retrieve' -e 'cannot retrieve' \
+        -e 'valid baseurl' "$WORK/log"; then
+        CHANGED=$BEFORE
+        finish 75 download "a repository of this host's distribution does not answer: see yum's messages above"
+    fi
+    return 1
 }
 
 # The newest kernel is what a boot loader takes by default; we do not touch its configuration.
@@ -115,8 +127,9 @@ check_key() {
     if [ -s "$HOST_KEY" ] &&
         openssl pkey -in "$HOST_KEY" -pubout -out "$WORK/host_key.pub" 2>/dev/null; then
         chmod 0600 "$HOST_KEY"
-        cmp -s "$WORK/host_key.pub" "$STATE_DIR/host_key.pub" ||
-            install_file 0644 "$WORK/host_key.pub" "$STATE_DIR/host_key.pub"
+        cmp -s "$WORK/host_key.pub" "$STATE_DIR/host_key.pub" && return 0
+        CHANGED=true
+        install_file 0644 "$WORK/host_key.pub" "$STATE_DIR/host_key.pub"
         return 0
     fi
     # A key that cannot be read is evidence: the scheduler has pinned its public half.

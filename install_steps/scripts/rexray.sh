@@ -93,14 +93,21 @@ write_config() {
 # REX-Ray asks the driver for its GUID when it starts, so scini has to be first at boot.
 boot_order_systemd() {
     drop_in=/etc/systemd/system/rexray.service.d/50-scaleio-framework.conf
-    printf '[Unit]\nWants=scini.service\nAfter=scini.service\n' >"$WORK/drop-in"
+    {
+        printf '[Unit]\nWants=scini.service\nAfter=scini.service\n'
+        printf '[Service]\nRestart=on-failure\nRestartSec=10\n' # a Gateway that is away when it starts
+    } >"$WORK/drop-in"
     if ! cmp -s "$WORK/drop-in" "$drop_in"; then
         CHANGED=true
         mkdir -p "${drop_in%/*}"
         install_file 0644 "$WORK/drop-in" "$drop_in"
         run systemctl daemon-reload
     fi
-    systemctl is-enabled --quiet rexray.service 2>/dev/null || run systemctl enable rexray.service >&2
+    # Its own installation section names docker.service, which need not be here.
+    if [ ! -e /etc/systemd/system/multi-user.target.wants/rexray.service ]; then
+        CHANGED=true
+        run systemctl add-wants multi-user.target rexray.service >&2
+    fi
 }
 
 boot_order_script() {
@@ -127,7 +134,7 @@ if ! config_is_ours; then
     write_config
     service_do restart rexray || :
 fi
-start_service rexray 60
-wait_for 30 test -S /run/docker/plugins/rexray.sock || finish 1 socket \
+start_service rexray
+wait_for "${SERVICE_WAIT_S:=60}" test -S /run/docker/plugins/rexray.sock || finish 1 socket \
     "rexray runs, but offers no socket in /run/docker/plugins: see its log; the Gateway may be out of its reach"
 finish 0 holds

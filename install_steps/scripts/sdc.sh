@@ -54,9 +54,14 @@ set_mdms() {
 }
 
 ensure_package sdc
-start_service scini 60
-wait_for 60 module_loaded || finish 1 module \
-    "service scini runs, but its module is not loaded: there is none for kernel $(uname -r), or it could not be fetched"
+start_service scini
+# A service that could not fetch its module when it started runs without one until it is restarted.
+if ! wait_for "${SERVICE_WAIT_S:=60}" module_loaded; then
+    CHANGED=true
+    service_do restart scini || :
+    wait_for "$SERVICE_WAIT_S" module_loaded || finish 1 module \
+        "service scini runs, but its module is not loaded: there is none for kernel $(uname -r), or it could not be fetched"
+fi
 [ -x "$DRV_CFG" ] || finish 1 drv-cfg "$DRV_CFG is missing although the package is installed"
 set_mdms
 guid=$(run "$DRV_CFG" --query_guid 2>/dev/null | tr -d ' \n') || :

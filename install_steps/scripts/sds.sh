@@ -3,6 +3,6 @@
 begin_step sds lock
 find_platform
 ensure_package sds
-start_service sds 60
+start_service sds
 receipt sds kept ",\"version\":\"$PACKAGE_VERSION\""
 finish 0 holds
