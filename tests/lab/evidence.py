@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import http.client
 import json
+import os
 import re
 import threading
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 
@@ -32,6 +33,7 @@ OWN_LIFE: Final = re.compile(
 _BEGAN: Final = re.compile(r"step (\S+) began: task (\S+)")
 _ENDED: Final = re.compile(r"step (\S+) ended: status (\d+), changed (true|false), (\S+)")
 LOOK_EVERY_S: Final = 0.1
+PIECE_BYTES: Final = 1 << 22
 
 
 @attrs.frozen(kw_only=True)
@@ -155,29 +157,66 @@ def files_with(secret: str, *folders: Path) -> list[Path]:
 
 
 def _holds(path: Path, words: tuple[bytes, ...]) -> bool:
-    """Read in pieces that overlap: a disk's image is large, and mostly a hole."""
+    """Read in pieces that overlap, and without the holes: a disk's image is mostly one."""
     overlap = max(map(len, words))
     with path.open("rb") as file:
-        rest = b""
-        while piece := file.read(1 << 22):
-            if any(word in rest + piece for word in words):
-                return True
-            rest = piece[-overlap:]
+        for start, end in _extents(file.fileno()):
+            file.seek(start)
+            rest = b""
+            while piece := file.read(min(PIECE_BYTES, end - file.tell())):
+                if any(word in rest + piece for word in words):
+                    return True
+                rest = piece[-overlap:]
     return False
 
 
-def answers(url: str, paths: Mapping[str, str]) -> dict[str, bytes]:
-    """What a Mesos process says: path or call -> body. A value is the call's type, "" a plain GET."""
+def _extents(descriptor: int) -> Iterator[tuple[int, int]]:
+    """Where the file has data: first byte, and the one behind the last."""
+    end = 0
+    with contextlib.suppress(OSError):  # ENXIO: there is none behind `end`
+        while True:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, start, os.SEEK_HOLE)
+            yield start, end
+
+
+MASTER_CALLS: Final = ("GET_STATE", "GET_TASKS", "GET_FRAMEWORKS", "GET_AGENTS", "GET_EXECUTORS")
+MASTER_PAGES: Final = ("/state", "/tasks", "/frameworks", "/slaves", "/state-summary")
+AGENT_CALLS: Final = ("GET_STATE", "GET_EXECUTORS", "GET_CONTAINERS", "GET_TASKS", "GET_FLAGS")
+AGENT_PAGES: Final = ("/state", "/containers", "/flags", "/monitor/statistics")
+
+
+def mesos_answers(master: str, agents: Iterable[str]) -> dict[str, bytes]:
+    """Everything that master and agents (HOST:PORT each) tell anybody who asks."""
     found = {}
-    for name, call in paths.items():
-        request = urllib.request.Request(f"{url}{name.partition('#')[0]}")
-        if call:
-            request.data = json.dumps({"type": call}).encode()
-            request.add_header("Content-Type", "application/json")
-            request.add_header("Accept", "application/json")
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            found[f"{url}{name}"] = reply.read()
+    for address in (master, *agents):
+        is_master = address == master
+        for page in MASTER_PAGES if is_master else AGENT_PAGES:
+            found[f"{address}{page}"] = _asked(address, "GET", page, "")
+        for call in MASTER_CALLS if is_master else AGENT_CALLS:
+            body = json.dumps({"type": call})
+            found[f"{address} {call}"] = _asked(address, "POST", "/api/v1", body)
     return found
+
+
+def _asked(address: str, method: str, path: str, body: str) -> bytes:
+    connection = http.client.HTTPConnection(address, timeout=10)
+    kind = {"Content-Type": "application/json", "Accept": "application/json"}
+    connection.request(method, path, body, kind)
+    reply = connection.getresponse()
+    content = reply.read()
+    connection.close()
+    assert reply.status == 200, (address, path, body, content)
+    return content
+
+
+def found_inside(host: Host, secret: str) -> list[str]:
+    """Files of the host's run-time folders that hold it, and its journal."""
+    words = "".join(f"{word.decode()}\n" for word in spellings(secret))
+    search = "cat >/dev/shm/words; grep -rlsF -f /dev/shm/words /run /tmp /var/tmp || :"
+    files = host.run("sh", "-c", search, stdin=words).stdout.splitlines()
+    journal = host.run("journalctl", "--quiet", "--no-pager", "--output=export").stdout
+    return files + [word.decode() for word in spellings(secret) if word.decode() in journal]
 
 
 class ProcessWatch:
@@ -192,7 +231,7 @@ class ProcessWatch:
         self.hits: set[str] = set()
         self.looks = 0
 
-    def __enter__(self) -> ProcessWatch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -28,6 +28,7 @@ REBOOT_STATUS: Final = 133  # of nspawn, when the host inside ordered a reboot
 BOOT_S: Final = 120.0
 GIB: Final = 1024**3
 FREEZER: Final = Path("/sys/fs/cgroup/freezer")
+CGROUPS: Final = (FREEZER, Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"))
 WATCHES: Final = 4096
 _WATCHES: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 _LOOP_SET_STATUS64: Final = 0x4C04
@@ -36,11 +37,17 @@ _LOOP_INFO_BYTES: Final = 232
 _LOOP_FLAGS_AT: Final = 52
 _AUTOCLEAR: Final = 4
 
+# Hosts that share a cgroup would end each other's services.
 _BOOT: Final = """
 set -eu
+for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+    [ -e "$hierarchy/cgroup.procs" ] || continue
+    mkdir -p "$hierarchy/$3"
+    echo 0 >"$hierarchy/$3/cgroup.procs"
+done
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 folder=$2
-shift 2
+shift 3
 status={again}
 while [ "$status" = {again} ]; do
     status=0
@@ -91,7 +98,7 @@ class Host:
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation"]
         command += ["private", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
         command += ["sh", "-c", _BOOT.format(again=REBOOT_STATUS)]
-        command += ["boot", str(self.tree), str(self.folder), *self._nspawn()]
+        command += ["boot", str(self.tree), str(self.folder), self.unique, *self._nspawn()]
         self._wrapper = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -107,9 +114,8 @@ class Host:
                 raise HostError(f"{self.name} is off: {self.console()[-1000:]}")
             state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
             if state == "degraded":
-                raise HostError(
-                    f"{self.name}: {self.sh('systemctl --failed --no-legend; journalctl -q -p warning | tail -20')}"
-                )
+                told = self.sh("systemctl --failed --no-legend; journalctl -q -p 4 | tail")
+                raise HostError(f"{self.name}: {told}")
             return state == "running"
 
         wait_for(f"{self.name} is up", booted, timeout_s)
@@ -231,11 +237,12 @@ class Host:
         return [*options, *(f"--bind={bind}" for bind in self.binds)]
 
     def _remove_cgroups(self) -> None:
-        top = FREEZER / self.unique
-        folders = sorted((f for f in top.rglob("*") if f.is_dir()), key=str, reverse=True)
-        for folder in [*folders, top]:
-            with contextlib.suppress(OSError):  # something in it is ending still
-                folder.rmdir()
+        for hierarchy in CGROUPS:
+            top = hierarchy / self.unique
+            folders = sorted((f for f in top.rglob("*") if f.is_dir()), key=str, reverse=True)
+            for folder in [*folders, top]:
+                with contextlib.suppress(OSError):  # something in it is ending still
+                    folder.rmdir()
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -221,6 +221,7 @@ class Site:
 
     def __enter__(self) -> Self:
         with self._stack as opened:
+            opened.callback(self._lock.close)
             opened.enter_context(self.cluster)
             opened.callback(self._hosts_down)
             self.storage = opened.enter_context(
@@ -259,7 +260,6 @@ class Site:
         if scheduler is not None and scheduler.process is not None:
             scheduler.kill()
         self._stack.close()
-        self._lock.close()
 
 
 def _own_network() -> tuple[socket.socket, str]:

@@ -71,7 +71,7 @@ FLOOR: Final[Mapping[str, str]] = {
     "sort": "-V",
     "stat": "-c",
     "sync": "",
-    "systemctl": "--property --quiet cat daemon-reload enable is-active is-enabled is-failed "
+    "systemctl": "--property --quiet add-wants cat daemon-reload is-active is-failed "
     "reboot reset-failed restart show stop",
     "systemd-run": "--on-active --timer-property --unit",
     "tail": "-n",

@@ -1,0 +1,307 @@
+"""The two sides of step fidelity: a booted host, made anew for each situation, and a model."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import attrs
+
+from domain.facts import Facts
+from install_steps.catalog import wanted_isolation
+from install_steps.environments import StepContext, environment_of
+from install_steps.facts import parse_survey
+from install_steps.packages import load_catalog
+from install_steps.sealing import seal, secret_tag
+from install_steps.texts import script_text
+from simulation.host import DEBIAN_12, SimulatedHost
+from simulation.host_disks import SimulatedDisk
+from tests.lab import packages, tree
+from tests.lab.host import DiskPlan, Host, remove_folder
+from tests.lab.site import AGENT_PORT, HostPlan, Site
+from tests.lab.situations.bases import BASES
+from tests.lab.situations.table import DISK, MANAGERS, NODE, SECOND, VOLUME, Situation
+from tests.lab.storage_client import Storage
+from tests.real_mesos import get_json
+from tests.scheduler_process import PASSWORD, wait_for
+from tests.unit.changes import changed
+
+NETWORK: Final = "127.0.30"
+ADDRESS: Final = f"{NETWORK}.10"
+AGENT: Final = f"{ADDRESS}:{AGENT_PORT}"
+NAME: Final = "fidelity.lab"
+SANDBOX: Final = "/sandbox"  # in the host
+MIB: Final = 1024**2
+SIZES: Final = {NODE: 4096 * MIB, SECOND: 16 * MIB}
+NEVER_S: Final = 3600  # what is armed does not go off while it is looked at
+KERNEL: Final = os.uname().release
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """How a step ended, and the text of a survey after it."""
+
+    code: int
+    stdout: str
+    stderr: str
+    survey: str
+    key_before: str  # the public key before the step
+
+
+class Bench:
+    """As a context manager: one host, with all that it may want to reach."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._site = Site(folder / "site", [])
+        self._host = self._made_host()
+        self._saved: dict[str, Path] = {}
+        self._facts: dict[str, Facts] = {}  # base -> what a survey told there
+        self._stack = contextlib.ExitStack()
+        self.server = ""
+
+    def _made_host(self) -> Host:
+        files = self._site._agent_files(NAME, ADDRESS, HostPlan())
+        return Host(
+            name=NAME,
+            address=ADDRESS,
+            folder=self._folder / "host",
+            tree=tree.prepare(),
+            disks=(
+                DiskPlan(name="xvdf", by_id="scsi-lab-xvdf", size_bytes=SIZES[NODE]),
+                DiskPlan(name="xvdg", by_id="", size_bytes=SIZES[SECOND]),
+            ),
+            binds=tuple(
+                str(path)
+                for path in (
+                    self._site.cluster.runtime,
+                    self._site.cluster.work_dir,
+                    self._site.volumes,
+                )
+            ),
+            files={
+                "/etc/scaleio-lab.conf": f"ADDRESS={ADDRESS}\nVOLUMES={self._site.volumes}\n",
+                "/etc/hosts": f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n",
+                **files,
+            },
+        )
+
+    def __enter__(self) -> Self:
+        with self._stack as opened:
+            opened.callback(self._down)
+            opened.enter_context(self._site.cluster)
+            self._storage = opened.enter_context(
+                Storage(
+                    self._folder / "storage",
+                    mdms=MANAGERS,
+                    password_file=self._site.folder / "password",
+                    volumes=self._site.volumes,
+                )
+            )
+            files = self._folder / "packages"
+            built = packages.build(files, kernels=[KERNEL])
+            self.server = opened.enter_context(packages.serve(files)).url
+            text = packages.catalog(built, self.server)
+            self._catalog = load_catalog(text, "the lab's catalog")
+            self._stack = opened.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _down(self) -> None:
+        self._host.stop()
+        remove_folder(self._host.folder)
+
+    # -- what the product tells a host --------------------------------------------------------
+
+    def environment(self, step: str, facts: Facts, wish: Mapping[str, object]) -> dict[str, str]:
+        sealed = ""
+        if facts.public_key:
+            sealed = seal(facts.public_key, PASSWORD, digest=facts.oaep_digest)
+        context = StepContext(
+            facts=facts,
+            catalog=self._catalog,
+            mdm_addresses=MANAGERS,
+            gateway_endpoint=f"{self._storage.url}/api",
+            gateway_insecure=True,
+            gateway_user="admin",
+            sealed_password=sealed,
+            secret_tag=secret_tag(PASSWORD, b"installation"),
+            system_id=self._storage.system_id,
+            domain="default",
+            pool="default",
+            isolation_to=wanted_isolation(facts.isolation),
+            master_endpoint=self._site.cluster.addresses["master0"],
+            devices=(DISK,),
+            volume_path=VOLUME,
+            permit_url="http://127.0.0.1:9/v1/permits/none",
+            delay_s=NEVER_S,
+            provides_storage=True,
+        )
+        return dict(environment_of(step, changed(context, wish)))
+
+    def _told(self, situation: Situation, facts: Facts) -> dict[str, str]:
+        told = self.environment(situation.step, facts, situation.wish)
+        told |= situation.environment
+        return {name: self._filled(value) for name, value in told.items() if value}
+
+    def _filled(self, text: str) -> str:
+        for name, value in {"server": self.server, "sandbox": SANDBOX, "agent": AGENT}.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    # -- the real side ------------------------------------------------------------------------
+
+    def real(self, situation: Situation) -> Ended:
+        facts = self._boot(situation.base)
+        for step in situation.before:
+            facts = self._real_step(step, facts)
+        self._host.sh(self._filled(situation.real))
+        told = self._told(situation, facts)
+        done = self._run(situation.step, told, situation.inside)
+        own = situation.step == "survey" and done[0] == 0
+        survey = done if own else self._run("survey", {}, ())
+        self._host.sh(f"blockdev --setrw {NODE}")  # the kernel keeps it for the next user
+        return Ended(
+            code=done[0],
+            stdout=done[1],
+            stderr=done[2],
+            survey=survey[1],
+            key_before=facts.public_key,
+        )
+
+    def _boot(self, base: str) -> Facts:
+        """The facts of the base, whose host is up now."""
+        if base not in self._saved:
+            self._make(base)
+        self._host.reset(self._saved[base])
+        self._start(base)
+        return self._facts[base]
+
+    def _make(self, base: str) -> None:
+        plan = BASES[base]
+        if plan.after:
+            facts = self._boot(plan.after)
+            for step in plan.steps:
+                facts = self._real_step(step, facts)
+            self._host.sh(plan.real)
+        else:
+            self._host.reset()
+            self._start("")
+        saved = self._folder / f"saved-{base}"
+        self._host.save(saved)
+        self._saved[base] = saved
+        self._host.reset(saved)
+        self._start(base)
+        self._facts[base] = self._survey()
+
+    def _start(self, base: str) -> None:
+        self._host.start()
+        self._host.wait_booted()
+        self._host.sh(f"rm -rf {SANDBOX}; mkdir {SANDBOX}; chmod 0777 {SANDBOX}")
+        self._host.sh(f"blockdev --setrw {NODE}; blockdev --setrw {SECOND}")
+        if base and BASES[base].has_agent:
+            wait_for("the agent answers", self._agent_answers)
+
+    @staticmethod
+    def _agent_answers() -> bool:
+        with contextlib.suppress(OSError):
+            return bool(get_json(f"http://{AGENT}/flags"))
+        return False
+
+    def _real_step(self, step: str, facts: Facts) -> Facts:
+        code, _, said = self._run(step, self.environment(step, facts, {}), ())
+        if code not in {0, 21}:
+            raise RuntimeError(f"{step} ended with {code} on the way to a base: {said[-2000:]}")
+        return self._survey()
+
+    def _survey(self) -> Facts:
+        return parse_survey(self._run("survey", {}, ())[1])
+
+    def _run(
+        self, step: str, told: Mapping[str, str], inside: tuple[str, ...]
+    ) -> tuple[int, str, str]:
+        """As Mesos' command executor does it."""
+        done = self._host.run(
+            *inside, *("sh", "-c", script_text(step)),
+            check=False,
+            environment={
+                **told,
+                "MESOS_SANDBOX": SANDBOX,
+                "MESOS_AGENT_ENDPOINT": AGENT,
+                "MESOS_EXECUTOR_ID": f"{NAME}.{step}.1.00000000",
+            },
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    # -- the model ----------------------------------------------------------------------------
+
+    def model(self, situation: Situation) -> Ended:
+        host = self._model_of(situation.base)
+        for step in situation.before:
+            self._model_step(host, step)
+        facts = _model_survey(host)
+        told = self._told(situation, facts)
+        situation.model(host)
+        outcome = host.begin(situation.step, told).finish()
+        own = situation.step == "survey" and outcome.exit_code == 0
+        if not own:
+            host.os = attrs.evolve(host.os, init="systemd")
+        host.dials.no_init = host.dials.not_root = False  # the survey is begun as usual
+        return Ended(
+            code=outcome.exit_code,
+            stdout=outcome.stdout,
+            stderr=outcome.stderr,
+            survey=host.begin("survey", {}).finish().stdout,
+            key_before=facts.public_key,
+        )
+
+    def _model_of(self, base: str) -> SimulatedHost:
+        plan = BASES[base]
+        if not plan.after:
+            return _bare_model()
+        host = self._model_of(plan.after)
+        for step in plan.steps:
+            self._model_step(host, step)
+        plan.model(host)
+        host.reboot()
+        return host
+
+    def _model_step(self, host: SimulatedHost, step: str) -> None:
+        told = self.environment(step, _model_survey(host), {})
+        outcome = host.begin(step, told).finish()
+        if outcome.exit_code not in {0, 21}:
+            raise RuntimeError(f"the model of {step} ended with {outcome.stderr}")
+
+
+def _model_survey(host: SimulatedHost) -> Facts:
+    return parse_survey(host.begin("survey", {}).finish().stdout)
+
+
+def _bare_model() -> SimulatedHost:
+    """What the bare tree is: no agent runs there."""
+    host = SimulatedHost(
+        hostname=NAME,
+        address=ADDRESS,
+        rng=random.Random(1),  # noqa: S311  # a simulation's chance
+        os=attrs.evolve(DEBIAN_12, kernel=KERNEL),
+        disks=[
+            SimulatedDisk(
+                name="loop0", node=NODE, size_bytes=SIZES[NODE], transport="", serial="lab-xvdf"
+            ),
+            SimulatedDisk(name="loop1", node=SECOND, size_bytes=SIZES[SECOND], transport=""),
+        ],
+    )
+    host.dials.flags_closed = True
+    return host
