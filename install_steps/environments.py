@@ -47,8 +47,9 @@ class StepContext:
     volume_path: str = ""  # /dev/disk/by-id/emc-vol-<system>-<volume>
     permit_url: str = ""
     permit_ca: str = ""  # PEM of the authority behind permit_url; "" for the host's own
-    delay_s: int = 30
+    delay_s: int = 15  # of a reboot, for the end of its task to be stored and acknowledged
     provides_storage: bool = False
+    watches_sdc: bool = True
     watches_rexray: bool = True
 
 
@@ -178,6 +179,7 @@ def _reboot(context: StepContext) -> dict[str, str]:
 def _keeper(context: StepContext) -> dict[str, str]:
     return {
         "PROVIDES_SDS": "yes" if context.provides_storage else "no",
+        "WATCH_SDC": "yes" if context.watches_sdc else "no",
         "WATCH_REXRAY": "yes" if context.watches_rexray else "no",
     }
 

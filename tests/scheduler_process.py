@@ -191,14 +191,14 @@ class Scheduler:
     def phases(self) -> dict[str, str]:
         return {host: agent["phase"] for host, agent in self.agents().items()}
 
-    def wait_phase(self, phase: str, hosts: Sequence[str]) -> None:
+    def wait_phase(self, phase: str, hosts: Sequence[str], timeout_s: float = PATIENCE_S) -> None:
         """Until exactly these agents are known, and all of them are in that phase."""
 
         def settled() -> bool:
             return self.phases() == dict.fromkeys(hosts, phase)
 
         try:
-            self.wait(f"all {phase}", settled)
+            self.wait(f"all {phase}", settled, timeout_s)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{json.dumps(self.agents(), indent=1)}") from None
 

@@ -16,7 +16,7 @@ from domain.facts import Facts
 from install_steps.catalog import wanted_isolation
 from install_steps.environments import StepContext, environment_of
 from install_steps.facts import parse_survey
-from install_steps.packages import load_catalog
+from install_steps.packages import Catalog, load_catalog
 from install_steps.sealing import seal, secret_tag
 from install_steps.texts import script_text
 from simulation.host import DEBIAN_12, SimulatedHost
@@ -32,9 +32,7 @@ from tests.scheduler_process import PASSWORD, wait_for
 from tests.unit.changes import changed
 
 NETWORK: Final = "127.0.30"
-ADDRESS: Final = f"{NETWORK}.10"
-AGENT: Final = f"{ADDRESS}:{AGENT_PORT}"
-NAME: Final = "fidelity.lab"
+FIRST: Final = 10  # the last number of the first bench's address
 SANDBOX: Final = "/sandbox"  # in the host
 MIB: Final = 1024**2
 SIZES: Final = {NODE: 4096 * MIB, SECOND: 16 * MIB}
@@ -53,61 +51,35 @@ class Ended:
     key_before: str  # the public key before the step
 
 
-class Bench:
-    """As a context manager: one host, with all that it may want to reach."""
+class Surroundings:
+    """As a context manager: what hosts want to reach. Mesos, storage side, package server."""
+
+    server: str
+    catalog: Catalog
+    storage: Storage
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._site = Site(folder / "site", [])
-        self._host = self._made_host()
-        self._saved: dict[str, Path] = {}
-        self._facts: dict[str, Facts] = {}  # base -> what a survey told there
+        self.folder = folder
+        self.site = Site(folder / "site", [])
+        self.tree = tree.prepare()
         self._stack = contextlib.ExitStack()
-        self.server = ""
-
-    def _made_host(self) -> Host:
-        files = self._site._agent_files(NAME, ADDRESS, HostPlan())
-        return Host(
-            name=NAME,
-            address=ADDRESS,
-            folder=self._folder / "host",
-            tree=tree.prepare(),
-            disks=(
-                DiskPlan(name="xvdf", by_id="scsi-lab-xvdf", size_bytes=SIZES[NODE]),
-                DiskPlan(name="xvdg", by_id="", size_bytes=SIZES[SECOND]),
-            ),
-            binds=tuple(
-                str(path)
-                for path in (
-                    self._site.cluster.runtime,
-                    self._site.cluster.work_dir,
-                    self._site.volumes,
-                )
-            ),
-            files={
-                "/etc/scaleio-lab.conf": f"ADDRESS={ADDRESS}\nVOLUMES={self._site.volumes}\n",
-                "/etc/hosts": f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n",
-                **files,
-            },
-        )
 
     def __enter__(self) -> Self:
         with self._stack as opened:
-            opened.callback(self._down)
-            opened.enter_context(self._site.cluster)
-            self._storage = opened.enter_context(
+            opened.enter_context(self.site.cluster)
+            self.storage = opened.enter_context(
                 Storage(
-                    self._folder / "storage",
+                    self.folder / "storage",
                     mdms=MANAGERS,
-                    password_file=self._site.folder / "password",
-                    volumes=self._site.volumes,
+                    password_file=self.site.folder / "password",
+                    volumes=self.site.volumes,
                 )
             )
-            files = self._folder / "packages"
+            files = self.folder / "packages"
             built = packages.build(files, kernels=[KERNEL])
             self.server = opened.enter_context(packages.serve(files)).url
             text = packages.catalog(built, self.server)
-            self._catalog = load_catalog(text, "the lab's catalog")
+            self.catalog = load_catalog(text, "the lab's catalog")
             self._stack = opened.pop_all()
         return self
 
@@ -119,9 +91,51 @@ class Bench:
     ) -> None:
         self._stack.close()
 
-    def _down(self) -> None:
+
+class Bench:
+    """As a context manager: one host, and a model of it. It belongs to the thread that made it."""
+
+    def __init__(self, around: Surroundings, number: int = 0) -> None:
+        self._around = around
+        self._folder = around.folder / f"bench{number}"
+        self._name = f"fidelity{number}.lab"
+        self._address = f"{NETWORK}.{FIRST + number}"
+        self._agent = f"{self._address}:{AGENT_PORT}"
+        self._host = self._made_host(around.site)
+        self._saved: dict[str, Path] = {}
+        self._facts: dict[str, Facts] = {}  # base -> what a survey told there
+
+    def _made_host(self, site: Site) -> Host:
+        files = site._agent_files(self._name, self._address, HostPlan())
+        shared = (site.cluster.runtime, site.cluster.work_dir, site.volumes)
+        return Host(
+            name=self._name,
+            address=self._address,
+            folder=self._folder / "host",
+            tree=self._around.tree,
+            disks=(
+                DiskPlan(name="xvdf", by_id="scsi-lab-xvdf", size_bytes=SIZES[NODE]),
+                DiskPlan(name="xvdg", by_id="", size_bytes=SIZES[SECOND]),
+            ),
+            binds=tuple(map(str, shared)),
+            files={
+                "/etc/scaleio-lab.conf": f"ADDRESS={self._address}\nVOLUMES={site.volumes}\n",
+                "/etc/hosts": f"127.0.0.1 localhost\n{self._address} {self._name}\n",
+                **files,
+            },
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._host.stop()
-        remove_folder(self._host.folder)
+        remove_folder(self._folder)
 
     # -- what the product tells a host --------------------------------------------------------
 
@@ -131,18 +145,18 @@ class Bench:
             sealed = seal(facts.public_key, PASSWORD, digest=facts.oaep_digest)
         context = StepContext(
             facts=facts,
-            catalog=self._catalog,
+            catalog=self._around.catalog,
             mdm_addresses=MANAGERS,
-            gateway_endpoint=f"{self._storage.url}/api",
+            gateway_endpoint=f"{self._around.storage.url}/api",
             gateway_insecure=True,
             gateway_user="admin",
             sealed_password=sealed,
             secret_tag=secret_tag(PASSWORD, b"installation"),
-            system_id=self._storage.system_id,
+            system_id=self._around.storage.system_id,
             domain="default",
             pool="default",
             isolation_to=wanted_isolation(facts.isolation),
-            master_endpoint=self._site.cluster.addresses["master0"],
+            master_endpoint=self._around.site.cluster.addresses["master0"],
             devices=(DISK,),
             volume_path=VOLUME,
             permit_url="http://127.0.0.1:9/v1/permits/none",
@@ -157,7 +171,11 @@ class Bench:
         return {name: self._filled(value) for name, value in told.items() if value}
 
     def _filled(self, text: str) -> str:
-        for name, value in {"server": self.server, "sandbox": SANDBOX, "agent": AGENT}.items():
+        for name, value in {
+            "server": self._around.server,
+            "sandbox": SANDBOX,
+            "agent": self._agent,
+        }.items():
             text = text.replace(f"{{{name}}}", value)
         return text
 
@@ -211,13 +229,19 @@ class Bench:
         self._host.wait_booted()
         self._host.sh(f"rm -rf {SANDBOX}; mkdir {SANDBOX}; chmod 0777 {SANDBOX}")
         self._host.sh(f"blockdev --setrw {NODE}; blockdev --setrw {SECOND}")
-        if base and BASES[base].has_agent:
+        plan = BASES[base or "bare"]
+        if plan.has_agent:
             wait_for("the agent answers", self._agent_answers)
+        if plan.services:  # REX-Ray may have been too early for its Gateway, and comes again
+            wait_for(f"{plan.services} run", lambda: self._run_all(plan.services))
 
-    @staticmethod
-    def _agent_answers() -> bool:
+    def _run_all(self, services: tuple[str, ...]) -> bool:
+        told = self._host.run("systemctl", "is-active", *services, check=False).stdout
+        return set(told.split()) == {"active"}
+
+    def _agent_answers(self) -> bool:
         with contextlib.suppress(OSError):
-            return bool(get_json(f"http://{AGENT}/flags"))
+            return bool(get_json(f"http://{self._agent}/flags"))
         return False
 
     def _real_step(self, step: str, facts: Facts) -> Facts:
@@ -239,8 +263,8 @@ class Bench:
             environment={
                 **told,
                 "MESOS_SANDBOX": SANDBOX,
-                "MESOS_AGENT_ENDPOINT": AGENT,
-                "MESOS_EXECUTOR_ID": f"{NAME}.{step}.1.00000000",
+                "MESOS_AGENT_ENDPOINT": self._agent,
+                "MESOS_EXECUTOR_ID": f"{self._name}.{step}.1.00000000",
             },
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
@@ -292,8 +316,8 @@ def _model_survey(host: SimulatedHost) -> Facts:
 def _bare_model() -> SimulatedHost:
     """What the bare tree is: no agent runs there."""
     host = SimulatedHost(
-        hostname=NAME,
-        address=ADDRESS,
+        hostname="fidelity.lab",
+        address=f"{NETWORK}.{FIRST}",
         rng=random.Random(1),  # noqa: S311  # a simulation's chance
         os=attrs.evolve(DEBIAN_12, kernel=KERNEL),
         disks=[

@@ -181,6 +181,26 @@ class Site:
         wanted = set(names or self.hosts)
         wait_for(f"{wanted} are registered", lambda: wanted <= self.registered())
 
+    # -- what Mesos has of us ------------------------------------------------------------------
+
+    def framework_ids(self) -> list[str]:
+        """All that the master has ever given to the product."""
+        return [framework["id"] for framework in self._frameworks()]
+
+    def tasks(self) -> tuple[list[str], list[str]]:
+        """Ids of the product's tasks in flight, and of those that are over; keepers aside."""
+        found: tuple[list[str], list[str]] = ([], [])
+        for framework in self._frameworks():
+            for place, kind in enumerate(("tasks", "completed_tasks")):
+                ids = [task["id"] for task in framework[kind]]
+                found[place].extend(one for one in ids if ".keeper." not in one)
+        return found
+
+    def _frameworks(self) -> list[Json]:
+        state = get_json(f"{self.cluster.url}/state")
+        known = [*state["frameworks"], *state["completed_frameworks"]]
+        return [one for one in known if one["name"] == "ScaleIO Framework"]
+
     # -- the scheduler ------------------------------------------------------------------------
 
     def flags(self) -> tuple[str, ...]:
