@@ -9,8 +9,9 @@ RUN := sh tools/venv.sh run && $(PYTHON)
 TEST := sh tools/venv.sh test && $(PYTHON)
 SEEDS ?= 20
 MINUTES ?= 10
+HOSTS ?= 3
 
-.PHONY: help demo test check doctor real fidelity lab soak fuzz browser bench docs zipapp lock
+.PHONY: help demo test check doctor real fidelity lab lab-up lab-down soak fuzz browser bench docs zipapp lock
 
 help:
 	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
@@ -22,7 +23,10 @@ help:
 	@echo "make docs      renew the parts of docs/ that are made from the code"
 	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
-	@echo "not built yet: fidelity lab fuzz browser bench"
+	@echo "make lab       tests on booted hosts with real agents (root; apt-get install debootstrap systemd-container)"
+	@echo "make lab-up    boot HOSTS=$(HOSTS) such hosts and run the scheduler on them; make lab-down ends them"
+	@echo "make fidelity  each step in many situations: real script and simulated host must agree"
+	@echo "not built yet: fuzz browser bench"
 
 demo:
 	@$(RUN) cli.py demo $(if $(filter 1,$(KEEP)),--keep)
@@ -51,5 +55,17 @@ zipapp:
 lock:
 	@$(TEST) -m tools.lock $(if $(filter 1,$(UPGRADE)),--upgrade)
 
-fidelity lab fuzz browser bench:
+lab:
+	@$(TEST) -m tools.lab
+
+lab-up:
+	@$(TEST) -m tests.lab start --hosts $(HOSTS) --run
+
+lab-down:
+	@$(TEST) -m tests.lab stop
+
+fidelity:
+	@$(TEST) -m tests.lab.fidelity
+
+fuzz browser bench:
 	@echo "$@: built=no (this version does not have it yet)"; exit 2

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import Final
 
 import attrs
 
 from tests.conftest import tier_needs
-from tools import check, counting
+from tools import check, lab
+from tools.pytest_run import ROOT, run_pytest
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 ALWAYS: Final = ("simulation", "unit", "property", "architecture")  # in tests/; the longest first
 
 
@@ -86,7 +82,7 @@ def _check(tally: Tally) -> None:
 def _folders(tally: Tally) -> None:
     """Two at a time: each of them keeps one core busy. What one says is shown when it is over."""
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        running = {pool.submit(_pytest, f"tests/{name}", quiet=True): name for name in folders()}
+        running = {pool.submit(run_pytest, f"tests/{name}", quiet=True): name for name in folders()}
         for done in as_completed(running):
             tally.add(running[done], *done.result())
 
@@ -99,28 +95,7 @@ def _tiers(tally: Tally, only: list[str] | None) -> None:
         if needs:
             tally.lacks(tier, needs)
         else:
-            tally.add(tier, *_pytest("tests", "-m", tier))
-
-
-def _pytest(*selection: str, quiet: bool = False) -> tuple[int, int]:
-    """How many passed and failed. A run that ends badly has one failure at least."""
-    with tempfile.TemporaryDirectory(prefix="counts-") as folder:
-        counts = Path(folder) / "counts.json"
-        environment = {**os.environ, counting.VARIABLE: str(counts)}
-        environment.pop("REQUIRE", None)  # missing tiers are judged here
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "tools.counting", *selection],
-            cwd=ROOT,
-            env=environment,
-            check=False,
-            stdout=subprocess.PIPE if quiet else None,
-            stderr=subprocess.STDOUT if quiet else None,
-        )
-        if quiet:
-            sys.stdout.write(done.stdout.decode(errors="replace"))
-        found = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}
-    passed, failed = found.get("passed", 0), found.get("failed", 0)
-    return passed, max(failed, 1) if done.returncode else failed
+            tally.add(tier, *(lab.run() if tier == "lab" else run_pytest("tests", "-m", tier)))
 
 
 if __name__ == "__main__":
