@@ -30,7 +30,13 @@ def test_every_phase_is_explained(repository: Path) -> None:
     assert [phase.value for phase in Phase if f"| `{phase.value}` |" not in text] == []
 
 
-DOCUMENTS = ("README.md", "docs/operations.md", "docs/architecture.md", "docs/rest.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/hosts.md",
+    "docs/operations.md",
+    "docs/architecture.md",
+    "docs/rest.md",
+)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
