@@ -170,7 +170,7 @@ def _in_use(disk: Disk, settings: DeviceRules) -> Verdict | None:
     if disk.kind != "disk" and not (disk.kind == "loop" and settings.allow_loop):
         return _no("whole", f"it is {_KIND_NAMES.get(disk.kind, 'no whole local disk')}")
     if disk.system:
-        return _no("system", "the host itself lives on it")
+        return _no("system", "the host itself lives on it, or swaps to it")
     if disk.mounted:
         return _no("mounted", "it, or a part of it, is mounted")
     if disk.holders:

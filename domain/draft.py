@@ -12,6 +12,7 @@ import attrs
 
 from domain import effects
 from domain.agent import (
+    AT_REST,
     NEXT,
     AgentRecord,
     KeeperRef,
@@ -120,7 +121,7 @@ class Draft:
         return True
 
     def _entered(self, phase: Phase) -> None:
-        if phase in (Phase.READY, Phase.FAILED, Phase.HELD, Phase.LOST):
+        if phase in AT_REST:
             self.asked.clear()
             if self.record.slot:
                 self.change(slot=False)
@@ -128,7 +129,9 @@ class Draft:
         if phase is Phase.REBOOT_WANTED:
             # It may wait for long; who holds a reboot gets a place at once when it is back.
             self.give_slot_back()
-        if phase in (Phase.FAILED, Phase.HELD) and self.record.restarting == "granted":
+        if phase in AT_REST and (phase is Phase.HELD or self.record.restarting != "armed"):
+            # Also when we know of none: a grant may have been lost in a crash. One that its host
+            # still watches ends by the host's word, or by the operator's hold.
             self.end_turn()
         if phase in (Phase.HELD, Phase.LOST, Phase.SURVEYING):
             self._withdraw_unsent()

@@ -145,7 +145,7 @@ def _output(draft: Draft, message: inbox.Output) -> None:
         draft.lost_in_row = 0
         _step_held(draft, task.step, code)
         return
-    why = _last_line(message.stderr) or message.fault or task.message or "no output"
+    why = _own_word(message.stderr, task.step) or message.fault or task.message or "no output"
     draft.change(tail="\n".join(message.stderr.splitlines()[-20:])[-2000:])
     _step_failed(draft, task.step, code, why)
 
@@ -329,6 +329,7 @@ def _storage(draft: Draft, message: inbox.StorageAnswer) -> None:
     match message.request, message.outcome:
         case "join", "done":
             draft.change(joined=True, sds_id=message.sds_id, reason="")
+            draft.plan = draft.plan.pooled(record.claimed)
             draft.whole_again()
         case "probe-map", "done":
             draft.change(probe=f"mapped:{message.volume_id}", reason="")
@@ -362,6 +363,8 @@ def _command(draft: Draft, message: inbox.Command) -> None:
             pass  # the web edge refuses other words
 
 
-def _last_line(text: str) -> str:
+def _own_word(text: str, step: str) -> str:
+    """What the step said last: Mesos' executor writes into the same file, after it too."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    own = [line.removeprefix(f"{step}: ") for line in lines if line.startswith(f"{step}: ")]
+    return (own or lines or [""])[-1][:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -33,6 +34,11 @@ class PlannedStep:
     restarts_agent: bool = False
 
 
+def in_pool(pool: str) -> str:
+    """The verdict on a device that is ours."""
+    return f"in pool {pool}"
+
+
 @attrs.frozen(kw_only=True)
 class Plan:
     """`fault` is the one sentence why this host cannot be served at all; empty if it can."""
@@ -42,7 +48,15 @@ class Plan:
     provides_storage: bool = False
     devices: tuple[str, ...] = ()  # paths that may be taken, judged on these facts
     device_pools: tuple[str, ...] = ()  # the pool of each, same order
-    verdicts: tuple[tuple[str, str], ...] = ()  # (path, sentence with the rule that decided)
+    verdicts: tuple[tuple[str, str], ...] = ()  # (path, "rule: sentence")
+
+    def pooled(self, claimed: Mapping[str, str]) -> Plan:
+        """The same, where the storage cluster has taken these devices since: path -> pool."""
+        shown = tuple(
+            (path, in_pool(claimed[path]) if path in claimed else verdict)
+            for path, verdict in self.verdicts
+        )
+        return attrs.evolve(self, verdicts=shown)
 
     def next_wanted(self, done: frozenset[str]) -> PlannedStep | None:
         """The first step that is neither satisfied nor done since the survey."""
