@@ -6,7 +6,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from actors.messages import AskRestart, AskSlot, FreeRestart
+from actors.messages import AskRestart, AskSlot, FreeRestart, FreeSlot
 from domain import effects, inbox
 from domain.agent import Phase
 from domain.facts import Facts, Receipt
@@ -192,7 +192,10 @@ async def test_who_holds_a_turn_gets_a_place_before_the_others(autojump_clock: M
     async with gatehouse(Limits(parallel=1)) as here:
         await here.tell(AskRestart(host="a3"), AskSlot(host="a1"), AskSlot(host="a3"))
         assert here.heard("a1") == [inbox.SlotGranted()]
-        assert here.heard("a3") == [inbox.RestartGranted(), inbox.SlotGranted()]
+        assert here.heard("a3") == [inbox.RestartGranted()]
+        await here.tell(AskSlot(host="a2"), AskSlot(host="a3"), FreeSlot(host="a1"))
+        assert here.heard("a3") == [inbox.SlotGranted()], "within the limit"
+        assert here.heard("a2") == []
 
 
 async def test_a_turn_that_was_not_used_is_the_next_ones(autojump_clock: MockClock) -> None:
