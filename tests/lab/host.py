@@ -220,7 +220,9 @@ class Host:
         done = subprocess.run(
             ["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True
         )
-        self._loops[disk.name] = descriptor = os.open(done.stdout.strip(), os.O_RDWR)
+        device = done.stdout.strip()
+        subprocess.run(["blockdev", "--setrw", device], check=True)  # its last user may have not
+        self._loops[disk.name] = descriptor = os.open(device, os.O_RDWR)
         info = bytearray(_LOOP_INFO_BYTES)
         fcntl.ioctl(descriptor, _LOOP_GET_STATUS64, info)
         info[_LOOP_FLAGS_AT] |= _AUTOCLEAR
