@@ -20,7 +20,7 @@ from domain.agent import AgentRecord, KeeperRef, TaskRef, TaskState
 from domain.draft import Agent, Rules
 from domain.facts import Facts
 from domain.inbox import AgentInbox
-from domain.job import Job, StepFaultError
+from domain.job import Job, StepFaultError, last_word
 from domain.joining import JoinSpec
 from domain.layout import Layout
 from domain.lifecycle import decide
@@ -143,14 +143,15 @@ class AgentActor:
                 message, stdout=redact(message.stdout), stderr=redact(message.stderr)
             )
         if message.fault or task.exit_code != 0:
-            last = message.stderr.strip().splitlines()[-1:] or [task.message]
-            why = message.fault or redact(last[0])
+            why = message.fault or redact(last_word(message.stderr, SURVEY) or task.message)
             return inbox.Surveyed(task_id=message.task_id, fault=why)
         try:
             facts = self.links.installer.parse(message.stdout)
         except StepFaultError as fault:
             return inbox.Surveyed(task_id=message.task_id, fault=str(fault))
-        plan = self.links.installer.plan(self.agent.record, facts)
+        # What was claimed, and is in no pool, is judged anew.
+        record = attrs.evolve(self.agent.record, claimed={})
+        plan = self.links.installer.plan(record, facts)
         return inbox.Surveyed(task_id=message.task_id, facts=facts, plan=plan)
 
     # -- effects -------------------------------------------------------------------------------

@@ -177,6 +177,7 @@ class AgentRecord:
     look_after: float = 0.0  # unix: what was ordered takes until then, a survey before says nothing
     candidates: Mapping[str, float] = attrs.field(factory=dict)  # device -> first judged empty
     claimed: Mapping[str, str] = attrs.field(factory=dict)  # device that passed all checks -> pool
+    claimed_at: float = 0.0
     sds_id: str = ""
     joined: bool = False
     probe: str = ""  # "", mapped:<volume id>, seen:<volume id>, ok, off, skipped: <why>

@@ -9,6 +9,13 @@ import attrs
 from protocol.mesos.calls import HealthCheck
 
 
+def last_word(stderr: str, step: str) -> str:
+    """What the step said last; Mesos' executor writes into the same file, after it too."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    own = [line.removeprefix(f"{step}: ") for line in lines if line.startswith(f"{step}: ")]
+    return (own or lines or [""])[-1][:300]
+
+
 class StepFaultError(Exception):
     """A step's text can't be made, or its output can't be read; says what is missing."""
 

@@ -13,6 +13,7 @@ from domain import effects, inbox, progress, statuses
 from domain.agent import Phase, Signal, TaskState
 from domain.draft import Agent, Draft, Moment, Rules
 from domain.facts import Facts, Receipt
+from domain.job import last_word
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 
 PAST_INSTALLING: Final = frozenset(
@@ -145,7 +146,7 @@ def _output(draft: Draft, message: inbox.Output) -> None:
         draft.lost_in_row = 0
         _step_held(draft, task.step, code)
         return
-    why = _own_word(message.stderr, task.step) or message.fault or task.message or "no output"
+    why = last_word(message.stderr, task.step) or message.fault or task.message or "no output"
     draft.change(tail="\n".join(message.stderr.splitlines()[-20:])[-2000:])
     _step_failed(draft, task.step, code, why)
 
@@ -157,7 +158,8 @@ def _step_held(draft: Draft, step: str, code: int) -> None:
         return
     if step == CLAIM:
         pools = dict(zip(draft.plan.devices, draft.plan.device_pools, strict=True))
-        draft.change(claimed={**record.claimed, **pools})
+        draft.change(claimed={**record.claimed, **pools}, claimed_at=draft.moment.unix)
+        draft.uncount(CLAIM)  # it is looked at as often as the Gateway lets it wait
         return
     if step == PROBE:
         draft.change(probe=record.probe.replace("mapped:", "seen:"))
@@ -361,10 +363,3 @@ def _command(draft: Draft, message: inbox.Command) -> None:
             draft.signal(Signal.RETRY, "retried by the operator")
         case _:
             pass  # the web edge refuses other words
-
-
-def _own_word(text: str, step: str) -> str:
-    """What the step said last: Mesos' executor writes into the same file, after it too."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    own = [line.removeprefix(f"{step}: ") for line in lines if line.startswith(f"{step}: ")]
-    return (own or lines or [""])[-1][:300]

@@ -12,6 +12,7 @@ from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
 OUTPUT_PATIENCE_S: Final = 60.0  # a sandbox is read in well under a second
 SLOT_PATIENCE_S: Final = 60.0  # the question is repeated, in case the gate was restarted
 STORAGE_PATIENCE_S: Final = 180.0  # a join is a dozen calls of up to 10 s
+CLAIM_FRESH_S: Final = 120.0
 LOOK_AFTER_MAX_S: Final = 120.0  # a wall clock that was set back must not hold an agent
 BLOCKED: Final = "what was missing"
 BLOCKED_LOOK_S: Final = 900.0  # an operator who mended the cause need not tell us
@@ -170,6 +171,8 @@ def _join(draft: Draft) -> None:
             return
         if set(draft.plan.devices) - record.claimed.keys():
             _claim(draft)
+        elif _claim_is_old(draft):
+            draft.doubt("the Gateway has not taken its disks in time: looking at them again")
         else:
             _storage(draft, "join")
     elif draft.rules.probe and not _probed(record.probe):
@@ -193,6 +196,13 @@ def _claim(draft: Draft) -> None:
         return
     draft.change(reason="its empty disks are looked at once more before they are taken")
     draft.not_before = draft.moment.now + (ripe_at - draft.moment.unix)
+
+
+def _claim_is_old(draft: Draft) -> bool:
+    """True before a request, if somebody may have begun to use a disk since it was found empty."""
+    record, now = draft.record, draft.moment
+    under_way = now.now < draft.asked.get("storage", float("-inf"))
+    return bool(record.claimed) and not under_way and now.unix - record.claimed_at > CLAIM_FRESH_S
 
 
 def _probed(probe: str) -> bool:

@@ -17,7 +17,7 @@ from domain.facts import Facts
 from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout, layout_of
-from domain.plan import KEEPER, Plan
+from domain.plan import KEEPER, Plan, in_pool
 from domain.storage import StorageSnapshot
 from install_steps.catalog import (
     STEPS,
@@ -89,8 +89,8 @@ class Assembly:
             provides_storage=provides,
             devices=tuple(v.path for v in takes),
             device_pools=tuple(v.wish.pool for v in takes if v.wish is not None),
-            verdicts=tuple((v.path, v.verdict.sentence) for v in verdicts)
-            + tuple((path, f"in pool {pool}") for path, pool in ours.items()),
+            verdicts=tuple((v.path, f"{v.verdict.rule}: {v.verdict.sentence}") for v in verdicts)
+            + tuple((path, in_pool(pool)) for path, pool in ours.items()),
         )
 
     def _verdicts(self, facts: Facts, layout: Layout) -> tuple[DeviceVerdict, ...]:
@@ -201,6 +201,7 @@ class Assembly:
             volume_path=f"{VOLUME_NAMES}{system}-{volume}" if volume else "",
             permit_url=f"{self.own_url()}/v1/permits/{permit}" if permit else "",
             provides_storage=bool(self._ours(record)),
+            watches_sdc=settings.components_sdc != "ignore",
             watches_rexray=settings.components_rexray != "ignore",
         )
 

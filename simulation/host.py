@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from simulation import host_steps
 from simulation.host_disks import SimulatedDisk, system_disk
+from simulation.host_ends import Ended, EndError
+from simulation.host_image import CENTOS_7, DEBIAN_12, UBUNTU_14, HostDials, OsImage
+from simulation.host_packages import database_name
 from simulation.host_survey import result_line, survey_text
 
 __all__ = [
@@ -50,46 +53,6 @@ _DURATIONS_S: Final[Mapping[str, tuple[float, float]]] = {
     "agent-restart": (0.2, 1.0),
     "reboot": (0.2, 1.0),
 }
-
-
-@attrs.frozen(kw_only=True)
-class OsImage:
-    """What a host was installed from. `family`: deb or rpm."""
-
-    os_id: str
-    version: str
-    like: str = ""
-    family: str
-    kernel: str
-    init: str = "systemd"
-
-
-DEBIAN_12: Final = OsImage(os_id="debian", version="12", family="deb", kernel="6.1.0-18-amd64")
-UBUNTU_14: Final = OsImage(
-    os_id="ubuntu", version="14.04", like="debian", family="deb", kernel="4.4.0-38-generic",
-    init="upstart",
-)  # fmt: skip
-CENTOS_7: Final = OsImage(
-    os_id="centos", version="7", like="rhel fedora", family="rpm",
-    kernel="3.10.0-1160.el7.x86_64",
-)  # fmt: skip
-
-
-@attrs.define(kw_only=True)
-class HostDials:
-    """How a host goes wrong. All are off."""
-
-    fail_next: dict[str, int] = attrs.field(factory=dict)  # step -> exit code, once
-    no_init: bool = False  # the agent runs in a container
-    lock_held: bool = False
-    download_fails: bool = False
-    checksum_wrong: bool = False
-    module_missing: bool = False  # there is no scini for this kernel after all
-    service_fails: str = ""  # sds, scini or rexray: does not come up
-    flags_closed: bool = False  # the agent's /flags needs credentials
-    dvdcli_hidden: bool = False  # not on the agent's PATH
-    agent_restart_breaks: bool = False  # does not come back with the new isolation
-    slow: float = 1.0  # factor for every duration
 
 
 @attrs.frozen(kw_only=True)
@@ -175,8 +138,11 @@ class SimulatedHost:
     os: OsImage = DEBIAN_12
     disks: list[SimulatedDisk] = attrs.field(factory=list, converter=_own_list)
     dials: HostDials = attrs.field(factory=HostDials)
-    isolation: tuple[str, ...] = ("filesystem/posix", "posix/cpu", "posix/mem")
+    isolation: tuple[str, ...] = ("posix/cpu", "posix/mem")  # as an agent tells that was told none
     launcher: str = "linux"
+    agent_style: str = "files"  # where its flags are kept: files, unit; fixed: told otherwise
+    agent_unit: str = "mesos-slave"
+    agent_resources: str = ""
 
     on_sdc_up: Callable[[str, str, tuple[str, ...]], None] = _no_sdc
     on_sds_up: Callable[[str], None] = _no_sds
@@ -191,13 +157,19 @@ class SimulatedHost:
     up: bool = attrs.field(default=True, init=False)
     packages: dict[str, str] = attrs.field(factory=dict, init=False)  # database name -> version
     services: set[str] = attrs.field(factory=set, init=False)  # those that run
+    unpacked: dict[str, str] = attrs.field(factory=dict, init=False)  # tool -> version, "" unknown
+    kernels: set[str] = attrs.field(factory=set, init=False)  # images in /boot
+    kernel_installed_in: str = attrs.field(default="", init=False)  # boot id
     enabled: set[str] = attrs.field(factory=set, init=False)  # those that a boot starts
     files: dict[str, str] = attrs.field(factory=dict, init=False)
     denied: list[str] = attrs.field(factory=list, init=False)  # lines of devices.deny
     module_loaded: bool = attrs.field(default=False, init=False)
     module_kernels: tuple[str, ...] = attrs.field(default=(), init=False)
     mdm_ips: tuple[str, ...] = attrs.field(default=(), init=False)
+    foreign_mdm_ips: tuple[str, ...] = attrs.field(default=(), init=False)  # another cluster's
     key: rsa.RSAPrivateKey | None = attrs.field(default=None, init=False)
+    key_damaged: bool = attrs.field(default=False, init=False)
+    key_told: bool = attrs.field(default=False, init=False)  # its public half lies beside it
     password: str = attrs.field(default="", init=False)  # what stands in REX-Ray's file
     next_isolation: tuple[str, ...] = attrs.field(default=(), init=False)  # () nothing pending
     receipts: dict[str, Receipt] = attrs.field(factory=dict, init=False)
@@ -236,6 +208,8 @@ class SimulatedHost:
         code = self.dials.fail_next.pop(step, None)
         if self.dials.no_init:
             return _outcome(step, 78, "no-init", "process 1 is 'containerd-shim', no init system")
+        if self.dials.not_root:
+            return _outcome(step, 78, "not-root", "the task runs as nobody: set -user to root")
         if denied:
             return _outcome(step, 75, "locked", "another step holds the lock: it is tried again")
         if code is not None and code not in {0, 20, 21}:
@@ -268,10 +242,7 @@ class SimulatedHost:
 
     def health(self, environment: Mapping[str, str]) -> bool:
         """What the keeper's health check finds."""
-        wanted = {"rexray"} if environment.get("WATCH_REXRAY", "yes") == "yes" else set()
-        if environment.get("PROVIDES_SDS") == "yes":
-            wanted.add("sds")
-        return self.up and self.module_loaded and wanted <= self.services
+        return self.up and not host_steps.illness(self, environment)
 
     # ------------------------------------------------------------ power
 
@@ -325,8 +296,14 @@ class SimulatedHost:
         return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:]))
 
     @property
+    def tells_flags(self) -> bool:
+        """Our steps can read the agent's /flags."""
+        closed = self.dials.flags_closed or self.dials.agent_down
+        return "curl" in self.packages and not closed
+
+    @property
     def has_sdc(self) -> bool:
-        return host_steps.database_name(self, "sdc") in self.packages
+        return database_name(self, "sdc") in self.packages
 
     def start(self, service: str) -> bool:
         """Start a service; the SDC's loads its module where there is one for this kernel."""
@@ -363,6 +340,8 @@ class SimulatedHost:
         return True
 
     def write_receipt(self, step: str, state: str, **more: str) -> None:
+        if self.dials.full == "state":
+            raise EndError(1, "unexpected", "dd: No space left on device")
         self.receipts[step] = Receipt(step=step, state=state, boot_id=self.boot_id, more=more)
 
     def make_key(self) -> None:
@@ -371,7 +350,7 @@ class SimulatedHost:
 
     @property
     def public_key(self) -> str:
-        if self.key is None:
+        if self.key is None or not self.key_told:
             return ""
         public = self.key.public_key()
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -387,7 +366,7 @@ def _shared_key(_number: int) -> rsa.RSAPrivateKey:
 
 
 def _outcome(
-    step: str, code: int, reason: str, sentence: str, ended: host_steps.Ended | None = None
+    step: str, code: int, reason: str, sentence: str, ended: Ended | None = None
 ) -> StepOutcome:
     extra: Iterable[tuple[str, str | int]] = ended.extra if ended else ()
     changed = ended.changed if ended else False

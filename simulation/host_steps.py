@@ -12,32 +12,23 @@ import attrs
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from simulation.host_agent_steps import agent_restart, isolator
+from simulation.host_ends import (
+    Ended,
+    EndError,
+    can_arm,
+    kernel_fits,
+    known_platform,
+    need,
+    room_for_state,
+)
+from simulation.host_packages import ensure_package, prerequisites
 from simulation.host_survey import digest
 
 if TYPE_CHECKING:
     from simulation.host import SimulatedHost
 
-_TOOLS: Final[Mapping[str, tuple[str, ...]]] = {
-    "deb": ("libaio1", "numactl", "openssl", "curl"),
-    "rpm": ("libaio", "numactl", "openssl", "curl"),
-}
-
-
-@attrs.frozen(kw_only=True)
-class Ended:
-    code: int
-    reason: str
-    sentence: str = ""
-    changed: bool = False
-    extra: tuple[tuple[str, str | int], ...] = ()
-
-
-class EndError(Exception):
-    """A model ends early, as `finish` does in a script."""
-
-    def __init__(self, code: int, reason: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.ended = Ended(code=code, reason=reason, sentence=sentence)
+CONFIG: Final = "/etc/rexray/config.yml"
 
 
 def run(
@@ -56,110 +47,40 @@ def run(
         else:
             host.armed_restart = True
             host.on_agent_restart_armed()
-    return attrs.evolve(ended, changed=_fingerprint(host) != before)
-
-
-def database_name(host: SimulatedHost, component: str) -> str:
-    if component in {"sds", "sdc"}:
-        return f"emc-scaleio-{component}" if host.os.family == "deb" else f"EMC-ScaleIO-{component}"
-    return component
+    return attrs.evolve(ended, changed=ended.changed or _fingerprint(host) != before)
 
 
 def _fingerprint(host: SimulatedHost) -> object:
     return (
-        dict(host.packages), frozenset(host.services), dict(host.files), host.mdm_ips,
-        host.module_loaded, host.key is not None, host.next_kernel, host.next_isolation,
-        host.armed_reboot, host.receipts.get("agent-restart"),
+        dict(host.packages), dict(host.unpacked), frozenset(host.services), dict(host.files),
+        host.mdm_ips, host.module_loaded, host.key is not None, host.key_told, host.next_kernel,
+        host.next_isolation,
     )  # fmt: skip
-
-
-def _need(environment: Mapping[str, str], *names: str) -> None:
-    for name in names:
-        if not environment.get(name):
-            raise EndError(
-                78, "setting", f"variable {name} is missing: the scheduler has to give it"
-            )
-
-
-def _fits(kernel: str, environment: Mapping[str, str]) -> bool:
-    patterns = environment.get("SUPPORTED_KERNELS", "").split()
-    return not patterns or any(fnmatchcase(kernel, pattern) for pattern in patterns)
-
-
-def _prerequisites(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    reboot = False
-    if not _fits(host.kernel, environment):
-        reboot = _want_kernel(host, environment)
-    for name in _TOOLS[host.os.family]:
-        if name not in host.packages:
-            _download(host)
-            host.change()
-            host.packages[name] = "1.0"
-    host.change()
-    host.make_key()
-    host.write_receipt("prerequisites", "kept")
-    if reboot:
-        return Ended(code=20, reason="reboot", sentence=f"kernel {host.next_kernel} is installed")
-    return Ended(code=0, reason="holds")
-
-
-def _want_kernel(host: SimulatedHost, environment: Mapping[str, str]) -> bool:
-    patterns = environment["SUPPORTED_KERNELS"]
-    if environment.get("KERNEL_MODE", "require") != "install":
-        raise EndError(
-            78, "kernel", f"kernel {host.kernel} is not one that this SDC supports ({patterns})"
-        )
-    exact = next((p for p in patterns.split() if "*" not in p), "")
-    if not exact:
-        raise EndError(78, "kernel-pattern", "the catalog names only kernel patterns")
-    _download(host)
-    host.change()
-    host.next_kernel = exact
-    return True
-
-
-def _download(host: SimulatedHost) -> None:
-    if host.dials.download_fails:
-        raise EndError(75, "download", "the download failed: see curl's message above")
-
-
-def _ensure_package(host: SimulatedHost, component: str, environment: Mapping[str, str]) -> None:
-    _need(environment, "PACKAGE_VERSION", "PACKAGE_URL", "PACKAGE_SHA256", "PACKAGE_SIZE")
-    name, wanted = database_name(host, component), environment["PACKAGE_VERSION"]
-    have = host.packages.get(name, "")
-    if have:
-        if have != wanted and not have.startswith((f"{wanted}.", f"{wanted}-")):
-            raise EndError(
-                78, "other-version", f"{component} {have} is installed, the catalog says {wanted}"
-            )
-        return
-    _download(host)
-    if host.dials.checksum_wrong:
-        raise EndError(65, "checksum", f"{component} does not have the SHA-256 of the catalog")
-    host.change()
-    host.packages[name] = f"{wanted}.el7" if host.os.family == "rpm" else wanted
 
 
 def _start(host: SimulatedHost, service: str) -> None:
     host.change()
     host.enabled.add(service)
     if not host.start(service):
-        raise EndError(1, "service", f"service {service} does not run after it was started")
+        sentence = f"service {service} does not run after it was started: see its log on the host"
+        raise EndError(1, "service", sentence, changed=True)
 
 
 def _sds(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    _ensure_package(host, "sds", environment)
+    known_platform(host)
+    ensure_package(host, "sds", environment)
     _start(host, "sds")
     host.write_receipt("sds", "kept", version=environment["PACKAGE_VERSION"])
     return Ended(code=0, reason="holds")
 
 
 def _sdc(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    _need(environment, "MDM_IP")
-    if not _fits(host.kernel, environment):
+    known_platform(host)
+    need(environment, "MDM_IP")
+    if not kernel_fits(host.kernel, environment):
         raise EndError(78, "kernel", f"kernel {host.kernel} is not one that this SDC supports")
     fresh = not host.has_sdc
-    _ensure_package(host, "sdc", environment)
+    ensure_package(host, "sdc", environment)
     host.module_kernels = tuple(environment.get("SUPPORTED_KERNELS", "").split())
     wanted = tuple(environment["MDM_IP"].split(","))
     if fresh:
@@ -169,8 +90,11 @@ def _sdc(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
         raise EndError(
             1, "module",
             f"service scini runs, but its module is not loaded: there is none for {host.kernel}",
+            changed=True,  # it was restarted to fetch one
         )  # fmt: skip
-    if frozenset(host.mdm_ips) != frozenset(wanted):
+    if frozenset((*host.mdm_ips, *host.foreign_mdm_ips)) != frozenset(wanted):
+        if host.foreign_mdm_ips:
+            raise EndError(78, "several-clusters", "this SDC serves several clusters")
         if host.mdm_ips and not frozenset(host.mdm_ips) & frozenset(wanted):
             raise EndError(78, "other-cluster", "this SDC already serves another cluster")
         host.change()
@@ -181,28 +105,44 @@ def _sdc(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
 
 
 def _rexray(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    _need(
+    known_platform(host)
+    need(
         environment, "GATEWAY_ENDPOINT", "GATEWAY_INSECURE", "GATEWAY_USER", "PROTECTION_DOMAIN",
         "STORAGE_POOL", "CONFIG_DIGEST", "SEALED_PASSWORD",
     )  # fmt: skip
     if not (environment.get("SYSTEM_ID") or environment.get("SYSTEM_NAME")):
         raise EndError(78, "setting", "SYSTEM_ID or SYSTEM_NAME has to be given")
-    _ensure_package(host, "rexray", environment)
-    path = "/etc/rexray/config.yml"
-    receipt = host.receipts.get("rexray")
-    ours = receipt is not None and receipt.more.get("config") == environment["CONFIG_DIGEST"]
-    current = host.files.get(path)
-    if not ours or receipt is None or digest(current or "") != receipt.more.get("sha256"):
-        password = _open(host, environment["SEALED_PASSWORD"])
-        host.change()
-        host.password = password
-        told = {k: v for k, v in environment.items() if not k.startswith("SEALED")}
-        host.files[path] = "".join(f"{k}={v}\n" for k, v in sorted(told.items()))
-        host.write_receipt(
-            "rexray", "kept", config=environment["CONFIG_DIGEST"], sha256=digest(host.files[path])
-        )
+    ensure_package(host, "rexray", environment)
+    written = not _is_ours(host, environment)
+    if written:
+        _write_config(host, environment)
     _start(host, "rexray")
-    return Ended(code=0, reason="holds")
+    if host.dials.socket_missing:
+        raise EndError(1, "socket", "rexray runs, but offers no socket in /run/docker/plugins")
+    return Ended(code=0, reason="holds", changed=written)
+
+
+def _is_ours(host: SimulatedHost, environment: Mapping[str, str]) -> bool:
+    """The file is what we wrote for this very wish."""
+    receipt, current = host.receipts.get("rexray"), host.files.get(CONFIG)
+    return (
+        receipt is not None
+        and current is not None
+        and receipt.more.get("config") == environment["CONFIG_DIGEST"]
+        and receipt.more.get("sha256") == digest(current)
+    )
+
+
+def _write_config(host: SimulatedHost, environment: Mapping[str, str]) -> None:
+    password = _open(host, environment["SEALED_PASSWORD"])
+    if CONFIG in host.files:  # the first one is kept
+        room_for_state(host)
+    host.change()
+    host.password = password
+    host.services.discard("rexray")  # it is restarted
+    told = {k: v for k, v in environment.items() if not k.startswith("SEALED")}
+    host.files[CONFIG] = text = "".join(f"{k}={v}\n" for k, v in sorted(told.items()))
+    host.write_receipt("rexray", "kept", config=environment["CONFIG_DIGEST"], sha256=digest(text))
 
 
 def _open(host: SimulatedHost, sealed: str) -> str:
@@ -215,43 +155,6 @@ def _open(host: SimulatedHost, sealed: str) -> str:
         raise EndError(
             65, "sealed", "the sealed secret does not open with this host's key"
         ) from None
-
-
-def _isolator(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    _need(environment, "ISOLATION_FROM", "ISOLATION_TO", "CHECKPOINT_DIR")
-    if host.dials.flags_closed:
-        raise EndError(78, "flags", "the agent's /flags cannot be read")
-    if host.launcher != "linux":
-        raise EndError(78, "launcher", "the agent's launcher is not linux")
-    effective, wanted = ",".join(host.isolation), environment["ISOLATION_TO"]
-    if effective not in {environment["ISOLATION_FROM"], wanted}:
-        raise EndError(75, "flags-changed", "the agent's isolation changed since it was surveyed")
-    _ensure_package(host, "dvdcli", environment)
-    if host.dials.dvdcli_hidden:
-        raise EndError(78, "dvdcli-path", "dvdcli is not on the agent's PATH")
-    if effective == wanted:
-        return Ended(code=0, reason="holds")
-    host.change()
-    host.next_isolation = tuple(wanted.split(","))
-    host.write_receipt("isolator", "kept")
-    return Ended(code=21, reason="agent-restart", sentence="it holds after an agent restart")
-
-
-def _agent_restart(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    _need(environment, "ISOLATION_TO", "MASTER_ENDPOINT")
-    open_one = host.receipts.get("agent-restart")
-    still_open = open_one is not None and open_one.state == "open"
-    if still_open and host.armed_restart:  # a watcher that died with its task judges nothing
-        raise EndError(75, "armed-already", "a restart of the agent is already under way")
-    if host.dials.flags_closed:
-        raise EndError(78, "flags", "the agent's /flags cannot be read")
-    if ",".join(host.isolation) == environment["ISOLATION_TO"]:
-        return Ended(code=0, reason="holds")
-    if not host.next_isolation:
-        raise EndError(78, "no-way-back", "there is no record of what was changed")
-    host.change()
-    host.write_receipt("agent-restart", "open")
-    return Ended(code=0, reason="armed")
 
 
 def _claim(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
@@ -284,36 +187,62 @@ def _occupied(host: SimulatedHost, path: str, *, blank: bool, zero: bool) -> str
 
 
 def _probe(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    _need(environment, "VOLUME_PATH")
+    need(environment, "VOLUME_PATH")
+    if not environment["VOLUME_PATH"].startswith("/dev/disk/by-id/emc-vol-"):
+        raise EndError(78, "setting", "variable VOLUME_PATH does not name a ScaleIO volume")
     if not host.has_sdc:
         raise EndError(78, "drv-cfg", "drv_cfg is missing: the sdc step brings it")
     if not (host.module_loaded and host.sees_volume(environment["VOLUME_PATH"])):
         raise EndError(1, "not-seen", "the volume is mapped, but does not appear")
+    if host.dials.volume_unreadable:
+        raise EndError(1, "not-readable", "the volume appeared, but cannot be read")
     return Ended(code=0, reason="seen")
 
 
 def _reboot(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
-    _need(environment, "PERMIT_URL")
+    can_arm(host)
+    need(environment, "PERMIT_URL")
+    if not environment["PERMIT_URL"].startswith(("https://", "http://")):
+        raise EndError(78, "setting", "variable PERMIT_URL is no http or https URL")
+    if "curl" not in host.packages:
+        raise EndError(78, "curl", "curl is missing: the prerequisites step brings it")
+    room_for_state(host)
     host.change()
     host.write_receipt("reboot", "open")
     host.armed_reboot = True
-    return Ended(code=0, reason="armed")
+    return Ended(code=0, reason="armed", changed=True)
 
 
 def _keeper(_host: SimulatedHost, _environment: Mapping[str, str]) -> Ended:
     return Ended(code=143, reason="keeping")
 
 
+def illness(host: SimulatedHost, environment: Mapping[str, str]) -> str:
+    """What the keeper's health check finds first; "" when all is well."""
+    if environment.get("PROVIDES_SDS") == "yes" and "sds" not in host.services:
+        return "sds"
+    if environment.get("WATCH_SDC", "yes") == "yes" and not host.module_loaded:
+        return "module"
+    watched = environment.get("WATCH_REXRAY", "yes") == "yes"
+    return "rexray" if watched and "rexray" not in host.services else ""
+
+
+def _keeper_health(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
+    ill = illness(host, environment)
+    return Ended(code=1 if ill else 0, reason=ill or "healthy")
+
+
 _MODELS: Final[Mapping[str, Callable[[SimulatedHost, Mapping[str, str]], Ended]]] = {
     "survey": lambda _host, _environment: Ended(code=0, reason="surveyed"),
-    "prerequisites": _prerequisites,
+    "prerequisites": prerequisites,
     "sds": _sds,
     "sdc": _sdc,
     "rexray": _rexray,
-    "isolator": _isolator,
-    "agent-restart": _agent_restart,
+    "isolator": isolator,
+    "agent-restart": agent_restart,
     "claim": _claim,
     "probe": _probe,
     "reboot": _reboot,
     "keeper": _keeper,
+    "keeper_health": _keeper_health,
 }

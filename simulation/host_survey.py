@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simulation.host import SimulatedHost
 
 _SERVICES = ("sds", "scini", "rexray")
+_BINARY = "ab" * 32  # the digest of any program
 
 
 def frame(name: str, text: str, status: int = 0) -> str:
@@ -59,18 +60,25 @@ def _software(host: SimulatedHost) -> Iterable[str]:
     yield frame("packages-deb", deb if is_deb else "", 1 if is_deb else 127)
     yield frame("packages-rpm", "" if is_deb else rpm, 127 if is_deb else 1)
     for tool in ("rexray", "dvdcli"):
-        there = tool in host.packages
-        line = f"{'ab' * 32}  /usr/bin/{tool}\n" if there else ""
-        yield frame(f"binary.{tool}", line, 0 if there else 1)
-        yield frame(f"unpacked.{tool}", "", 1)
+        yield from _tool(host, tool)
     for service in _SERVICES:
         yield frame(f"service.{service}", *_service(host, service))
+
+
+def _tool(host: SimulatedHost, tool: str) -> Iterable[str]:
+    """Its file, and our own record of it where it came in an archive."""
+    there = tool in host.packages or tool in host.unpacked
+    version = host.unpacked.get(tool, "")
+    yield frame(f"binary.{tool}", f"{_BINARY}  /usr/bin/{tool}\n" if there else "", int(not there))
+    yield frame(f"unpacked.{tool}", f"{version} {_BINARY}\n" if version else "", int(not version))
 
 
 def _service(host: SimulatedHost, service: str) -> tuple[str, int]:
     runs = service in host.services
     if host.os.init == "systemd":
         return ("active\n", 0) if runs else ("inactive\n", 3)
+    if host.os.init == "sysvinit":
+        return (f"{service} is running\n", 0) if runs else (f"{service} is stopped\n", 3)
     return (
         (f"{service} start/running, process 7\n", 0) if runs else (f"{service} stop/waiting\n", 0)
     )
@@ -78,11 +86,14 @@ def _service(host: SimulatedHost, service: str) -> tuple[str, int]:
 
 def _agent(host: SimulatedHost) -> Iterable[str]:
     flags = {"isolation": ",".join(host.isolation), "launcher": host.launcher}
-    closed = host.dials.flags_closed
-    text = "" if closed else json.dumps({"flags": flags}).replace("/", "\\/")  # as Mesos does
-    yield frame("agent-flags", text, 22 if closed else 0)
-    yield frame("public-key", host.public_key, 0 if host.key else 1)
-    yield frame("openssl", "OpenSSL 3.0.15 3 Sep 2024\n")
+    if host.agent_resources:
+        flags["resources"] = host.agent_resources
+    text = json.dumps({"flags": flags}).replace("/", "\\/")  # as Mesos does
+    status = 0 if host.tells_flags else 22 if "curl" in host.packages else 127
+    yield frame("agent-flags", "" if status else text, status)
+    yield frame("public-key", host.public_key, 0 if host.public_key else 1)
+    known = "openssl" in host.packages
+    yield frame("openssl", "OpenSSL 3.0.15 3 Sep 2024\n" if known else "", 0 if known else 127)
     entries = [
         {"step": r.step, "state": r.state, "boot_id": r.boot_id, **r.more}
         for r in host.receipts.values()
@@ -102,10 +113,8 @@ def _storage(host: SimulatedHost) -> Iterable[str]:
     there = host.has_sdc
     up = there and host.module_loaded
     yield frame("guid", f"{host.sdc_guid}\n" if up else "", 0 if up else 127 if not there else 1)
-    addresses = " ".join(f"[{n}]-{address}" for n, address in enumerate(host.mdm_ips))
-    mdms = f"MDM-ID 1 SDC ID 2 INSTALLATION ID 3 IPs {addresses}\n" if addresses else ""
-    count = 1 if addresses else 0
-    query = f"Retrieved {count} mdm(s)\n{mdms}" if up else ""
+    clusters = [ips for ips in (host.mdm_ips, host.foreign_mdm_ips) if ips]
+    query = f"Retrieved {len(clusters)} mdm(s)\n{''.join(map(_cluster, clusters))}" if up else ""
     yield frame("mdms", query, 0 if up else 127 if not there else 1)
     file = f"ini_guid {host.sdc_guid}\nmdm {','.join(host.mdm_ips)}\n" if there else ""
     yield frame("drv-cfg-file", file, 0 if there else 1)
@@ -118,6 +127,11 @@ def _storage(host: SimulatedHost) -> Iterable[str]:
     yield frame("deny", denied, 0 if denied else 1)
     links = "".join(f"{link} {disk.path}\n" for disk in host.disks for link in disk.links)
     yield frame("links", links)
+
+
+def _cluster(addresses: tuple[str, ...]) -> str:
+    listed = " ".join(f"[{n}]-{address}" for n, address in enumerate(addresses))
+    return f"MDM-ID 1 SDC ID 2 INSTALLATION ID 3 IPs {listed}\n"
 
 
 def _mount(number: int, disk: SimulatedDisk) -> str:

@@ -387,19 +387,21 @@ service_do() {
     esac
 }
 
-# start_service NAME
+# start_service NAME [HINT]
 start_service() {
     service_active "$1" && return 0
     allow SERVICE_WAIT_S '0-9' "${SERVICE_WAIT_S:=60}"
     CHANGED=true
     service_do start "$1" || :
     wait_for "$SERVICE_WAIT_S" service_stays "$1" || finish 1 service \
-        "service $1 does not run $SERVICE_WAIT_S s after it was started: see its log on the host"
+        "service $1 does not run $SERVICE_WAIT_S s after it was started: see its log on the host${2:-}"
 }
 
 agent_unit() {
     if [ -n "${AGENT_UNIT:-}" ]; then
         allow AGENT_UNIT 'A-Za-z0-9_.@-' "$AGENT_UNIT"
+        service_known "$AGENT_UNIT" ||
+            finish 78 agent-unit "there is no service $AGENT_UNIT here: correct -agent.unit"
         return 0
     fi
     for AGENT_UNIT in mesos-slave mesos-agent; do

@@ -9,7 +9,8 @@ require MASTER_ENDPOINT 'A-Za-z0-9.:[]-'
 allow DELAY_S '0-9' "${DELAY_S:=20}"
 allow WATCH_S '0-9' "${WATCH_S:=300}"
 agent_unit
-if receipt_is_open agent-restart && is_armed scaleio-framework-agent-restart; then
+GUARD=scaleio-framework-agent-watch
+if receipt_is_open agent-restart && { is_armed scaleio-framework-agent-restart || is_armed "$GUARD"; }; then
     finish 75 armed-already "a restart of the agent is already under way: it is tried again"
 fi
 agent_get /flags >"$WORK/flags" || finish 78 flags \
@@ -20,15 +21,16 @@ fi
 
 watcher() {
     printf '#!/bin/sh\n'
-    printf "UNIT='%s'\nAGENT='%s'\nMASTER='%s'\nISOLATION='%s'\nINIT='%s'\nPATIENCE_S=%s\n" \
-        "$AGENT_UNIT" "$MESOS_AGENT_ENDPOINT" "$MASTER_ENDPOINT" "$ISOLATION_TO" "$INIT" "$WATCH_S"
+    printf "UNIT='%s'\nAGENT='%s'\nMASTER='%s'\nISOLATION='%s'\nINIT='%s'\nPATIENCE_S=%s\nGUARD='%s'\n" \
+        "$AGENT_UNIT" "$MESOS_AGENT_ENDPOINT" "$MASTER_ENDPOINT" "$ISOLATION_TO" "$INIT" "$WATCH_S" \
+        "$GUARD"
     cat <<'WATCH'
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 STATE_DIR=/var/lib/scaleio-framework
 BACKUP=$STATE_DIR/backup/agent
-FAST_S=30
-FAST_DEATHS=3
+DEATHS=3
+GRACE_S=90
 
 restart() {
     case $INIT in
@@ -59,6 +61,7 @@ shows_value() {
     get /flags | grep -qF "\"isolation\":\"$ISOLATION\""
 }
 
+# Mesos' metric of that name says that the agent has recovered, and knows of a leading master.
 registered() {
     get /metrics/snapshot | grep -q -e '"slave/registered":1'
 }
@@ -69,6 +72,9 @@ master_answers() {
 
 end() {
     "$STATE_DIR/bin/receipt" agent-restart "$1" ",\"reason\":\"$2\""
+    rm -f "/etc/init/$GUARD.conf"
+    [ "$INIT" = systemd ] && systemctl disable --quiet "$GUARD.service"
+    rm -f "/etc/systemd/system/$GUARD.service"
     exit 0
 }
 
@@ -91,9 +97,14 @@ go_back() {
     end rolled-back "$1"
 }
 
-restart
+if [ "${1:-}" = boot ]; then
+    "$STATE_DIR/bin/receipt" agent-restart open
+else
+    restart
+fi
 seen=$(main_pid)
 deaths=0
+good=none
 waited=0
 while [ "$waited" -lt "$PATIENCE_S" ]; do
     sleep 1
@@ -106,15 +117,42 @@ while [ "$waited" -lt "$PATIENCE_S" ]; do
         esac
         seen=$now
     fi
-    if [ "$waited" -le "$FAST_S" ] && [ "$deaths" -ge "$FAST_DEATHS" ]; then go_back crashes; fi
-    if given_up; then go_back crashes; fi
-    if [ $((waited % 5)) = 0 ] && shows_value && registered; then end kept registered; fi
+    if [ "$deaths" -ge "$DEATHS" ] || given_up; then go_back crashes; fi
+    [ $((waited % 5)) = 0 ] || continue
+    if shows_value && registered; then
+        if [ "$good" = "$seen" ]; then end kept registered; fi
+        good=$seen # one that dies soon is another process at the next look
+    else
+        good=none
+    fi
 done
 shows_value || go_back no-value
-if registered; then end kept registered; fi
-if master_answers; then go_back not-registered; fi
-end kept master-silent
+# A master that has just come back answers before it leads, and before the agent has found it.
+waited=0
+while ! registered; do
+    master_answers || end kept master-silent
+    [ "$waited" -lt "$GRACE_S" ] || go_back not-registered
+    sleep 5
+    waited=$((waited + 5))
+done
+end kept registered
 WATCH
+}
+
+# A reboot ends the watch, and the agent then starts with the new settings: the guard goes on.
+guard_boot() {
+    case $INIT in
+        systemd)
+            printf '[Unit]\nDescription=Watch over new settings of the Mesos agent\n\n[Service]\nExecStart=/bin/sh %s boot\n\n[Install]\nWantedBy=multi-user.target\n' \
+                "$STATE_DIR/bin/agent-watch" >"$WORK/guard"
+            install_file 0644 "$WORK/guard" "/etc/systemd/system/$GUARD.service"
+            run systemctl enable --quiet "$GUARD.service" >&2
+            ;;
+        *)
+            printf 'start on runlevel [2345]\nexec /bin/sh %s boot\n' "$STATE_DIR/bin/agent-watch" >"$WORK/guard"
+            install_file 0644 "$WORK/guard" "/etc/init/$GUARD.conf"
+            ;;
+    esac
 }
 
 [ -s "$STATE_DIR/backup/agent/changes" ] || finish 78 no-way-back \
@@ -123,9 +161,12 @@ watcher >"$WORK/agent-watch"
 install_receipt_tool
 install_file 0700 "$WORK/agent-watch" "$STATE_DIR/bin/agent-watch"
 CHANGED=true
+guard_boot
 receipt agent-restart open
 arm scaleio-framework-agent-restart "$DELAY_S" "$STATE_DIR/bin/agent-watch" || {
     receipt agent-restart rolled-back ',"reason":"not-armed"'
+    run systemctl disable --quiet "$GUARD.service" >/dev/null 2>&1 || :
+    rm -f "/etc/systemd/system/$GUARD.service" "/etc/init/$GUARD.conf"
     finish 1 arm "the init system did not take the restart unit: see its message above"
 }
 finish 0 armed

@@ -9,7 +9,9 @@ module_loaded() {
 if [ "${PROVIDES_SDS:-no}" = yes ]; then
     service_active sds || finish 1 sds "service sds does not run"
 fi
-module_loaded || finish 1 module "kernel module scini is not loaded"
+if [ "${WATCH_SDC:-yes}" = yes ]; then
+    module_loaded || finish 1 module "kernel module scini is not loaded"
+fi
 if [ "${WATCH_REXRAY:-yes}" = yes ]; then
     service_active rexray || finish 1 rexray "service rexray does not run"
 fi

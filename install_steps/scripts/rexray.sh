@@ -132,9 +132,9 @@ case $INIT in
 esac
 if ! config_is_ours; then
     write_config
-    service_do restart rexray || :
+    service_do stop rexray || :
 fi
-start_service rexray
+start_service rexray "; the Gateway may be out of its reach"
 wait_for "${SERVICE_WAIT_S:=60}" test -S /run/docker/plugins/rexray.sock || finish 1 socket \
     "rexray runs, but offers no socket in /run/docker/plugins: see its log; the Gateway may be out of its reach"
 finish 0 holds

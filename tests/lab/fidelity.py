@@ -21,7 +21,8 @@ import attrs
 from domain.facts import Disk, Facts
 from install_steps.facts import SurveyError, parse_survey
 from install_steps.sealing import result_of
-from tests.lab.fidelity_sides import Bench, Ended, Surroundings
+from tests.lab.fidelity_sides import Bench, Ended
+from tests.lab.site import Site
 from tests.lab.situations import ALL
 from tests.lab.situations.bases import BASES
 from tests.lab.situations.table import Situation
@@ -112,8 +113,8 @@ def verdicts(chosen: Sequence[Situation], folder: Path) -> Iterator[Verdict]:
     order = list(BASES)
     waiting = deque(sorted(chosen, key=lambda situation: order.index(situation.base)))
     known: Queue[Verdict | None] = Queue()
-    with Surroundings(folder) as around, ThreadPoolExecutor(LANES) as pool:
-        lanes = [pool.submit(_lane, around, number, waiting, known) for number in range(LANES)]
+    with Site(folder / "site", []) as site, ThreadPoolExecutor(LANES) as pool:
+        lanes = [pool.submit(_lane, site, number, waiting, known) for number in range(LANES)]
         running = len(lanes)
         try:
             while running:
@@ -135,12 +136,10 @@ def _next(waiting: deque[Situation], lane: int) -> Situation | None:
         return None
 
 
-def _lane(
-    around: Surroundings, number: int, waiting: deque[Situation], known: Queue[Verdict | None]
-) -> None:
+def _lane(site: Site, number: int, waiting: deque[Situation], known: Queue[Verdict | None]) -> None:
     """Until nothing waits; a lane that fails leaves nothing to the other one."""
     try:
-        with Bench(around, number) as bench:
+        with Bench(site, number) as bench:
             while (situation := _next(waiting, number)) is not None:
                 known.put(verdict_of(bench, situation))
     finally:

@@ -16,22 +16,20 @@ from domain.facts import Facts
 from install_steps.catalog import wanted_isolation
 from install_steps.environments import StepContext, environment_of
 from install_steps.facts import parse_survey
-from install_steps.packages import Catalog, load_catalog
+from install_steps.packages import load_catalog
 from install_steps.sealing import seal, secret_tag
 from install_steps.texts import script_text
 from simulation.host import DEBIAN_12, SimulatedHost
 from simulation.host_disks import SimulatedDisk
-from tests.lab import packages, tree
+from tests.lab import tree
 from tests.lab.host import DiskPlan, Host, remove_folder
 from tests.lab.site import AGENT_PORT, HostPlan, Site
 from tests.lab.situations.bases import BASES
-from tests.lab.situations.table import DISK, MANAGERS, NODE, SECOND, VOLUME, Situation
-from tests.lab.storage_client import Storage
+from tests.lab.situations.table import DISK, NODE, SECOND, VOLUME, Situation
 from tests.real_mesos import get_json
 from tests.scheduler_process import PASSWORD, wait_for
 from tests.unit.changes import changed
 
-NETWORK: Final = "127.0.30"
 FIRST: Final = 10  # the last number of the first bench's address
 SANDBOX: Final = "/sandbox"  # in the host
 MIB: Final = 1024**2
@@ -51,68 +49,30 @@ class Ended:
     key_before: str  # the public key before the step
 
 
-class Surroundings:
-    """As a context manager: what hosts want to reach. Mesos, storage side, package server."""
-
-    server: str
-    catalog: Catalog
-    storage: Storage
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.site = Site(folder / "site", [])
-        self.tree = tree.prepare()
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        with self._stack as opened:
-            opened.enter_context(self.site.cluster)
-            self.storage = opened.enter_context(
-                Storage(
-                    self.folder / "storage",
-                    mdms=MANAGERS,
-                    password_file=self.site.folder / "password",
-                    volumes=self.site.volumes,
-                )
-            )
-            files = self.folder / "packages"
-            built = packages.build(files, kernels=[KERNEL])
-            self.server = opened.enter_context(packages.serve(files)).url
-            text = packages.catalog(built, self.server)
-            self.catalog = load_catalog(text, "the lab's catalog")
-            self._stack = opened.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-
-
 class Bench:
     """As a context manager: one host, and a model of it. It belongs to the thread that made it."""
 
-    def __init__(self, around: Surroundings, number: int = 0) -> None:
-        self._around = around
-        self._folder = around.folder / f"bench{number}"
+    def __init__(self, site: Site, number: int = 0) -> None:
+        self._site = site
+        self._catalog = load_catalog(
+            (site.folder / "catalog.json").read_text(), "the lab's catalog"
+        )
+        self._folder = site.folder / f"bench{number}"
         self._name = f"fidelity{number}.lab"
-        self._address = f"{NETWORK}.{FIRST + number}"
+        self._address = f"{site.network}.{FIRST + number}"
         self._agent = f"{self._address}:{AGENT_PORT}"
-        self._host = self._made_host(around.site)
+        self._host = self._made_host()
         self._saved: dict[str, Path] = {}
         self._facts: dict[str, Facts] = {}  # base -> what a survey told there
 
-    def _made_host(self, site: Site) -> Host:
-        files = site._agent_files(self._name, self._address, HostPlan())
+    def _made_host(self) -> Host:
+        site = self._site
         shared = (site.cluster.runtime, site.cluster.work_dir, site.volumes)
         return Host(
             name=self._name,
             address=self._address,
             folder=self._folder / "host",
-            tree=self._around.tree,
+            tree=tree.prepare(),
             disks=(
                 DiskPlan(name="xvdf", by_id="scsi-lab-xvdf", size_bytes=SIZES[NODE]),
                 DiskPlan(name="xvdg", by_id="", size_bytes=SIZES[SECOND]),
@@ -121,7 +81,7 @@ class Bench:
             files={
                 "/etc/scaleio-lab.conf": f"ADDRESS={self._address}\nVOLUMES={site.volumes}\n",
                 "/etc/hosts": f"127.0.0.1 localhost\n{self._address} {self._name}\n",
-                **files,
+                **site._agent_files(self._name, self._address, HostPlan()),
             },
         )
 
@@ -145,18 +105,18 @@ class Bench:
             sealed = seal(facts.public_key, PASSWORD, digest=facts.oaep_digest)
         context = StepContext(
             facts=facts,
-            catalog=self._around.catalog,
-            mdm_addresses=MANAGERS,
-            gateway_endpoint=f"{self._around.storage.url}/api",
+            catalog=self._catalog,
+            mdm_addresses=self._site.mdms,
+            gateway_endpoint=f"{self._site.storage.url}/api",
             gateway_insecure=True,
             gateway_user="admin",
             sealed_password=sealed,
             secret_tag=secret_tag(PASSWORD, b"installation"),
-            system_id=self._around.storage.system_id,
+            system_id=self._site.storage.system_id,
             domain="default",
             pool="default",
             isolation_to=wanted_isolation(facts.isolation),
-            master_endpoint=self._around.site.cluster.addresses["master0"],
+            master_endpoint=self._site.cluster.addresses["master0"],
             devices=(DISK,),
             volume_path=VOLUME,
             permit_url="http://127.0.0.1:9/v1/permits/none",
@@ -166,18 +126,31 @@ class Bench:
         return dict(environment_of(step, changed(context, wish)))
 
     def _told(self, situation: Situation, facts: Facts) -> dict[str, str]:
-        told = self.environment(situation.step, facts, situation.wish)
+        wish = {name: self._wish(value) for name, value in situation.wish.items()}
+        told = self.environment(situation.step, facts, wish)
         told |= situation.environment
         return {name: self._filled(value) for name, value in told.items() if value}
 
     def _filled(self, text: str) -> str:
-        for name, value in {
-            "server": self._around.server,
+        known = {
+            "server": self._site.files.url,
             "sandbox": SANDBOX,
             "agent": self._agent,
-        }.items():
+            "network": self._site.network,
+        }
+        for name, value in known.items():
             text = text.replace(f"{{{name}}}", value)
         return text
+
+    def _wish(self, wish: object) -> object:
+        """The same for what is not a text alone."""
+        match wish:
+            case str():
+                return self._filled(wish)
+            case tuple():
+                return tuple(map(self._wish, wish))
+            case _:
+                return wish
 
     # -- the real side ------------------------------------------------------------------------
 
@@ -232,12 +205,10 @@ class Bench:
         plan = BASES[base or "bare"]
         if plan.has_agent:
             wait_for("the agent answers", self._agent_answers)
-        if plan.services:  # REX-Ray may have been too early for its Gateway, and comes again
-            wait_for(f"{plan.services} run", lambda: self._run_all(plan.services))
+        wait_for(f"{base} is ready", lambda: self._holds(plan.ready))
 
-    def _run_all(self, services: tuple[str, ...]) -> bool:
-        told = self._host.run("systemctl", "is-active", *services, check=False).stdout
-        return set(told.split()) == {"active"}
+    def _holds(self, condition: str) -> bool:
+        return self._host.run("sh", "-c", condition, check=False).returncode == 0
 
     def _agent_answers(self) -> bool:
         with contextlib.suppress(OSError):
@@ -317,7 +288,7 @@ def _bare_model() -> SimulatedHost:
     """What the bare tree is: no agent runs there."""
     host = SimulatedHost(
         hostname="fidelity.lab",
-        address=f"{NETWORK}.{FIRST}",
+        address="127.0.0.1",
         rng=random.Random(1),  # noqa: S311  # a simulation's chance
         os=attrs.evolve(DEBIAN_12, kernel=KERNEL),
         disks=[
@@ -327,5 +298,5 @@ def _bare_model() -> SimulatedHost:
             SimulatedDisk(name="loop1", node=SECOND, size_bytes=SIZES[SECOND], transport=""),
         ],
     )
-    host.dials.flags_closed = True
+    host.dials.agent_down = True
     return host

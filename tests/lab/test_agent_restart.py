@@ -34,8 +34,9 @@ UNIT_FILE: Final = "/etc/systemd/system/mesos-slave.service"
 DROP_INS: Final = f"{UNIT_FILE}.d"
 FLAG_FILES: Final = "/etc/mesos-slave"
 START: Final = "/usr/bin/mesos-init-wrapper"
-GUARD: Final = "/usr/local/sbin/lab-agent"
+WRAPPED: Final = "/usr/local/sbin/lab-agent"
 WATCHER: Final = "scaleio-framework-agent-restart"
+GUARD_UNIT: Final = "scaleio-framework-agent-watch.service"
 STEP: Final = "agent-restart"
 
 # What a Mesos agent does that does not know the isolator.
@@ -54,14 +55,14 @@ _WILLING: Final = '#!/bin/sh\nexec %s "$@"\n'
 def refuse(site: Site, host: Host) -> None:
     """From now on its agent does not start with the new setting; it does with the old one."""
     agent = f"{site.cluster.runtime}/mesos-agent"
-    host.put(GUARD, _REFUSING % agent, "0755")
+    host.put(WRAPPED, _REFUSING % agent, "0755")
     host.sh(f"for file in {UNIT_FILE} {START}; do"
-            f' [ ! -e "$file" ] || sed -i "s|{agent}|{GUARD}|" "$file"; done;'
+            f' [ ! -e "$file" ] || sed -i "s|{agent}|{WRAPPED}|" "$file"; done;'
             " systemctl daemon-reload; systemctl restart mesos-slave")  # fmt: skip
 
 
 def mend(site: Site, host: Host) -> None:
-    host.put(GUARD, _WILLING % f"{site.cluster.runtime}/mesos-agent", "0755")
+    host.put(WRAPPED, _WILLING % f"{site.cluster.runtime}/mesos-agent", "0755")
 
 
 @attrs.frozen
@@ -75,11 +76,14 @@ class Agent:
 
 
 def agent_of(site: Site, host: Host) -> Agent:
-    slaves = get_json(f"{site.cluster.url}/slaves")["slaves"]
+    def registered() -> str:
+        slaves = get_json(f"{site.cluster.url}/slaves")["slaves"]
+        return next((s["id"] for s in slaves if s["hostname"] == host.name and s["active"]), "")
+
     pid = host.sh("systemctl show --property=MainPID --value mesos-slave").strip()
     found = host.sh(f"find {UNIT_FILE} {DROP_INS} {FLAG_FILES} -type f 2>/dev/null || :")
     return Agent(
-        agent_id=next(s["id"] for s in slaves if s["hostname"] == host.name and s["active"]),
+        agent_id=wait_for(f"{host.name} is registered", registered),
         isolation=isolation(site, host),
         process=f"{pid} {host.sh(f'stat -c %Y /proc/{pid}').strip()}",
         files={path: host.sh(f"cat {path}") for path in sorted(found.split())},
@@ -91,7 +95,6 @@ def isolation(site: Site, host: Host) -> str:
 
 
 def agents_of(site: Site) -> dict[str, Agent]:
-    site.wait_registered()
     return {name: agent_of(site, host) for name, host in site.hosts.items()}
 
 
@@ -152,8 +155,31 @@ def test_a_setting_that_keeps_the_agent_from_starting_is_undone_and_halts_the_ro
             assert evidence.receipts(host)[STEP]["state"] == "kept"
 
 
+def test_a_reboot_in_the_middle_does_not_save_a_bad_setting(tmp_path: Path) -> None:
+    """The agent then starts with it, and neither the watcher nor the scheduler is there."""
+    with Site(tmp_path / "site", [HostPlan(disks=(), style=UNIT)], more=ISOLATOR_ONLY) as site:
+        (host,) = site.hosts.values()
+        refuse(site, host)
+        before = agent_of(site, host)
+        site.scheduler.start()
+        site.scheduler.wait("the restart is armed", lambda: is_armed(host))
+        site.scheduler.kill()
+        boot = host.boot_id
+        host.run("systemctl", "reboot")
+        wait_for("another boot", lambda: host.boot_id not in ("", boot))
+
+        def over_there() -> bool:
+            return bool(evidence.receipts(host)[STEP]["state"] == "rolled-back")
+
+        wait_for("the host has restored the old settings", over_there)
+        went_back(site, host, before)
+        assert host.run("systemctl", "is-enabled", GUARD_UNIT, check=False).returncode != 0
+        site.scheduler.start()
+        site.scheduler.wait_phase("failed", [host.name])
+        assert "restored the old ones" in site.scheduler.agents()[host.name]["error"]
+
+
 def went_back(site: Site, host: Host, before: Agent) -> None:
-    site.wait_registered(host.name)
     now = agent_of(site, host)
     assert now.files == before.files, "byte for byte"
     assert now.isolation == before.isolation

@@ -210,7 +210,7 @@ def test_observe_shows_the_plan_and_changes_nothing(tmp_path: Path) -> None:
             wanted = [step["name"] for step in agent["steps"] if step["state"] == "wanted"]
             assert wanted == ["prerequisites", "sds", "sdc", "rexray", "isolator"]
             verdicts = {one["path"]: one["verdict"] for one in agent["devices"]}
-            empty = [path for path, verdict in verdicts.items() if verdict == "provably empty"]
+            empty = [path for path, word in verdicts.items() if word == "empty: provably empty"]
             assert empty == list(INERT_DISKS)
             assert "observe" in agent["reason"]
         settle(scheduler)

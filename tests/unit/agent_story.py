@@ -160,6 +160,7 @@ class Story:
             provides_storage=bool(self.disks),
             devices=self.disks,
             device_pools=("default",) * len(self.disks),
+            verdicts=tuple((disk, "empty: provably empty") for disk in self.disks),
         )
 
     # -- a friendly world --------------------------------------------------------------------

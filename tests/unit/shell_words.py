@@ -10,7 +10,15 @@ import attrs
 KEYWORDS: Final = frozenset(
     {"if", "then", "else", "elif", "fi", "while", "until", "do", "done", "{", "}", "!", "esac"}
 )
-WRAPPERS: Final = {"run": 0, "changing": 0, "managed": 0, "bounded": 0, "exec": 0, "frame": 1, "wait_for": 1}
+WRAPPERS: Final = {
+    "run": 0,
+    "changing": 0,
+    "managed": 0,
+    "bounded": 0,
+    "exec": 0,
+    "frame": 1,
+    "wait_for": 1,
+}
 
 
 def simple_commands(text: str) -> Iterator[list[str]]:

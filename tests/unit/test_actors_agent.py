@@ -45,6 +45,7 @@ class Script:
     stdout: str = "survey"
     stderr: str = ""
     asked_for: list[str] = attrs.field(factory=list)
+    planned_with: list[AgentRecord] = attrs.field(factory=list)
 
     async def read(self, *, agent_url: str, framework_id: str, task_id: str, name: str) -> str:
         self.asked_for.append(f"{agent_url} {framework_id} {task_id.split('.')[1]} {name}")
@@ -59,6 +60,7 @@ class Script:
         return Facts(machine_id="m1", boot_id="b1", os_id="debian", os_version="12", kernel="6.1")
 
     def plan(self, record: AgentRecord, facts: Facts) -> Plan:
+        self.planned_with.append(record)
         why = f"missing on {record.host} with {facts.kernel}"
         return Plan(
             steps=tuple(PlannedStep(name=name, state="wanted", sentence=why) for name in self.steps)
@@ -243,6 +245,26 @@ async def test_a_survey_becomes_facts_and_a_plan(autojump_clock: MockClock) -> N
         assert [step.name for step in here.links.board.agents[HOST].plan] == ["sds"]
         assert here.script.asked_for == ["http://10.0.0.1:5051 F survey stdout"]
         assert messages.AskSlot(host=HOST) in drained(here.links.gate)
+
+
+async def test_a_survey_judges_claimed_disks_that_are_in_no_pool_anew(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage() as here:
+        await here.sighted()
+        record = attrs.evolve(here.actor.agent.record, claimed={"/dev/disk/by-id/d": "p"})
+        here.actor.agent = attrs.evolve(here.actor.agent, record=record)
+        await here.ends(0)
+        assert here.script.planned_with[-1].claimed == {}
+        assert here.record().claimed == {}
+
+
+async def test_a_survey_that_fails_is_told_in_its_own_words(autojump_clock: MockClock) -> None:
+    stderr = "13:44:35 subscribed\nsurvey: process 1 is no init system\n13:44:36 done\n"
+    async with stage(Script(stderr=stderr)) as here:
+        await here.sighted()
+        await here.ends(78)
+        assert "cannot be surveyed: process 1 is no init system;" in here.record().error
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,15 @@ def test_of_itself_the_plan_takes_no_disk_without_a_stable_name() -> None:
     assert plan.fault == ""
 
 
+def test_each_verdict_is_shown_with_the_name_of_the_rule_that_decided() -> None:
+    mounted = attrs.evolve(EMPTY, path="/dev/sdc", by_id="/dev/disk/by-id/ata-C", mounted=True)
+    plan = assembly(Settings()).plan(record(), facts(EMPTY, mounted))
+    assert dict(plan.verdicts) == {
+        EMPTY.by_id: "empty: provably empty",
+        mounted.by_id: "mounted: it, or a part of it, is mounted",
+    }
+
+
 def test_named_disks_are_planned_by_the_stable_name_or_else_by_the_name_given() -> None:
     plan = assembly(Settings()).plan(record(**DEVICES), facts(EMPTY, NAMELESS))
     assert (plan.fault, plan.devices) == ("", ("/dev/xvdf", EMPTY.by_id))
@@ -87,6 +96,18 @@ def test_a_named_service_of_the_agent_reaches_the_steps_that_need_it(step: str) 
     told = assembly(Settings(agent_unit="mesos-custom")).job(record(), step).environment
     assert told["AGENT_UNIT"] == "mesos-custom"
     assert "AGENT_UNIT" not in assembly(Settings()).job(record(), step).environment
+
+
+@pytest.mark.parametrize(
+    ("ignoring", "variable"),
+    [
+        (Settings(components_sdc="ignore"), "WATCH_SDC"),
+        (Settings(components_rexray="ignore"), "WATCH_REXRAY"),
+    ],
+)
+def test_a_component_that_is_left_alone_is_not_watched(ignoring: Settings, variable: str) -> None:
+    assert assembly(ignoring).job(record(), "keeper").environment[variable] == "no"
+    assert assembly(Settings()).job(record(), "keeper").environment[variable] == "yes"
 
 
 def test_a_restarts_watcher_keeps_the_patience_of_its_script() -> None:

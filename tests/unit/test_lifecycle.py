@@ -49,6 +49,16 @@ def test_a_failed_step_is_looked_at_and_tried_again_after_a_pause(code: int) -> 
     assert story.record.error == ""
 
 
+def test_a_failure_is_told_in_the_steps_own_words_not_in_those_of_mesos() -> None:
+    """Mesos' executor writes into the same file, and has the last line of it."""
+    story = Story()
+    story.until_running("sds")
+    own = "sds: no space left\nsds: the disk of the host is full\n"
+    story.ends(1, stderr=f"13:44:35 subscribed\n{own}13:44:36 done\n")
+    assert "exit status 1: the disk of the host is full;" in story.record.error
+    assert story.record.tail.endswith("13:44:36 done")
+
+
 def test_a_step_that_asks_for_later_is_not_blamed_for_it() -> None:
     story = Story()
     story.until_running("sds")

@@ -321,6 +321,36 @@ def test_a_disk_that_is_not_empty_at_the_last_moment_stops_the_agent() -> None:
     assert not any(isinstance(one, effects.AskStorage) for one in story.log)
 
 
+def test_a_disk_that_the_gateway_does_not_take_soon_is_looked_at_again_before_it_does() -> None:
+    """Somebody may have begun to use it meanwhile; the Gateway can be away for as long as it is."""
+    story = Story(disks=(DISK,))
+    story.until(lambda now: now.did(effects.AskStorage))
+    for _ in range(8):
+        claimed = story.unix
+        while not story.running:
+            story.storage("later", "the Gateway does not answer")
+            story.later(20.0)
+        assert story.unix - claimed >= 120.0
+        story.until(lambda now: now.did(effects.AskStorage))
+        assert story.launched()[-2:] == ["survey", "claim"]
+    story.until_phase(Phase.READY)
+
+
+def test_a_join_that_is_under_way_is_not_disturbed_by_another_look() -> None:
+    story = Story(disks=(DISK,))
+    story.until(lambda now: now.did(effects.AskStorage))
+    story.later(150.0)
+    assert story.running == ""
+    story.storage("done")
+    assert story.record.joined
+
+
+def test_a_disk_that_the_storage_cluster_has_taken_is_shown_in_its_pool() -> None:
+    story = Story(disks=(DISK,))
+    story.until(lambda now: now.record.joined)
+    assert dict(story.agent.plan.verdicts) == {DISK: "in pool default"}
+
+
 # -- places of the rollout, the Gateway -----------------------------------------------------------
 
 

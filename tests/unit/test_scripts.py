@@ -71,8 +71,8 @@ FLOOR: Final[Mapping[str, str]] = {
     "sort": "-V",
     "stat": "-c",
     "sync": "",
-    "systemctl": "--property --quiet add-wants cat daemon-reload is-active is-failed "
-    "reboot reset-failed restart show stop",
+    "systemctl": "--property --quiet add-wants cat daemon-reload disable enable is-active "
+    "is-failed reboot reset-failed restart show stop",
     "systemd-run": "--on-active --timer-property --unit",
     "tail": "-n",
     "tar": "-C -f -x -z",
@@ -331,51 +331,6 @@ def test_no_step_reads_the_list_of_modules() -> None:
     assert {name for name, text in texts.items() if "/sys/module/scini/initstate" in text} == {
         "keeper_health", "sdc", "survey",
     }  # fmt: skip
-
-
-class Watch:
-    """The watcher of an agent restart, as its step writes it, over functions instead of a host."""
-
-    FAKES: Final = (
-        "systemctl() { case $1 in show) echo MainPID=7 ;; is-failed) return 1 ;; esac; }\n"
-        "sleep() { echo tick >>ticks; }\n"
-        'curl() { case $* in */flags) echo \'{"isolation":"new"}\' ;; *) return 7 ;; esac; }\n'
-    )
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "bin").mkdir()
-        receipt = folder / "bin" / "receipt"
-        receipt.write_text('#!/bin/sh\nprintf "%s " "$@" >said\n', encoding="utf-8")
-        receipt.chmod(0o700)
-
-    def run(self, setting: str) -> tuple[int, str]:
-        """Seconds that it had patience for, and what its receipt says."""
-        step = script_text("agent-restart")
-        writer = step[step.index("\nwatcher() {") : step.index("\n[ -s ")]
-        given = (
-            "AGENT_UNIT=mesos-slave MESOS_AGENT_ENDPOINT=a:1 MASTER_ENDPOINT=m:1\n"
-            f"ISOLATION_TO=new INIT=systemd {setting}\n"
-        )
-        allowance = next(line for line in step.splitlines() if line.startswith("allow WATCH_S "))
-        written = shell(f"allow() {{ :; }}\n{given}{allowance}\n{writer}\nwatcher\n", self.folder)
-        assert written.stderr == ""
-        program = written.stdout.replace("/var/lib/scaleio-framework", str(self.folder))
-        done = shell(self.FAKES + program, self.folder)
-        assert (done.returncode, done.stderr) == (0, "")
-        ticks = len((self.folder / "ticks").read_text(encoding="utf-8").splitlines())
-        return ticks, (self.folder / "said").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(("setting", "seconds"), [("", 300), ("WATCH_S=", 300), ("WATCH_S=7", 7)])
-def test_a_restarts_watcher_has_five_minutes_patience_if_not_told_otherwise(
-    tmp_path: Path, setting: str, seconds: int
-) -> None:
-    """The agent shows the new value and does not register, since the master is silent."""
-    waited, said = Watch(tmp_path).run(setting)
-    assert waited == seconds
-    assert said.split()[:2] == ["agent-restart", "kept"]
-    assert "master-silent" in said
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,13 @@ import attrs
 from simulation.host import SimulatedHost
 from tests.lab.situations.table import Prepare, as_it_is
 
+# What is saved is copied for each situation.
+_LIGHT: Final = "apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin"
+_SDS: Final = "systemctl is-active --quiet sds"
+_SDC: Final = "systemctl is-active --quiet scini"
+# REX-Ray may be too early for its driver or its Gateway, and comes again.
+_SOCKET: Final = "systemctl is-active --quiet rexray && test -S /run/docker/plugins/rexray.sock"
+
 
 @attrs.frozen(kw_only=True)
 class Base:
@@ -20,20 +27,20 @@ class Base:
     real: str = ""
     model: Prepare = as_it_is
     has_agent: bool = False
-    services: tuple[str, ...] = ()  # those that run after its boot
+    ready: str = "true"  # what holds a while after its boot
 
 
 def _with_agent(host: SimulatedHost) -> None:
-    host.dials.flags_closed = False
+    host.dials.agent_down = False
 
 
 BASES: Final[Mapping[str, Base]] = {
     "bare": Base(after=""),
-    "prepared": Base(after="bare", steps=("prerequisites",)),
-    "storing": Base(after="prepared", steps=("sds",), services=("sds",)),
-    "connected": Base(after="prepared", steps=("sdc",), services=("scini",)),
-    "driven": Base(after="connected", steps=("rexray",), services=("scini", "rexray")),
-    "whole": Base(after="driven", steps=("sds",), services=("sds", "scini", "rexray")),
+    "prepared": Base(after="bare", steps=("prerequisites",), real=_LIGHT),
+    "storing": Base(after="prepared", steps=("sds",), ready=_SDS),
+    "connected": Base(after="prepared", steps=("sdc",), ready=_SDC),
+    "driven": Base(after="connected", steps=("rexray",), ready=_SOCKET),
+    "whole": Base(after="driven", steps=("sds",), ready=f"{_SDS} && {_SOCKET}"),
     "agent": Base(
         after="prepared",
         real="systemctl enable --quiet mesos-slave.service",

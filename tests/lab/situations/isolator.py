@@ -51,9 +51,9 @@ STOPPED: Final = "systemctl stop mesos-slave.service"
 POSIX: Final = set_flag("launcher", "posix")
 # The start script needs its own few programs, and finds no others.
 _HIDDEN: Final = f"""
-mkdir -p /opt/few /etc/systemd/system/mesos-slave.service.d
-ln -s /usr/bin/cat /opt/few/cat
-printf '[Service]\\nEnvironment=PATH=/opt/few\\n' \
+mkdir -p /usr/local/few /etc/systemd/system/mesos-slave.service.d
+ln -s /usr/bin/cat /usr/local/few/cat
+printf '[Service]\\nEnvironment=PATH=/usr/local/few\\n' \
     >/etc/systemd/system/mesos-slave.service.d/lab.conf
 {_RESTART}
 """

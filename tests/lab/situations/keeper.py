@@ -48,6 +48,12 @@ ROWS: Final = (
         model=stopped("sds"),
     ),
     _HEALTH(name="the SDC was stopped", real="systemctl stop scini", model=_NO_SCINI),
+    _HEALTH(
+        name="the SDC was stopped, and is not watched",
+        wish={"watches_sdc": False},
+        real="systemctl stop scini",
+        model=_NO_SCINI,
+    ),
     _HEALTH(name="REX-Ray was stopped", real="systemctl stop rexray", model=stopped("rexray")),
     _HEALTH(
         name="REX-Ray was stopped, and is not watched",

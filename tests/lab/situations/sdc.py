@@ -25,7 +25,7 @@ from tests.lab.situations.table import (
 _NEW: Final = partial(Situation, step="sdc", base="prepared")
 _THERE: Final = partial(Situation, step="sdc", base="connected")
 _FIRST: Final = MANAGERS[0]
-_OTHERS: Final = ("127.0.30.201", "127.0.30.202")
+_OTHERS: Final = ("127.0.19.1", "127.0.19.2")  # nobody is there
 _NO_MODULE: Final = with_values(module_loaded=False)
 
 

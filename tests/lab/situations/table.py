@@ -15,7 +15,7 @@ Prepare = Callable[[SimulatedHost], None]
 DISK: Final = "/dev/disk/by-id/scsi-lab-xvdf"  # the host's first disk by its stable name
 NODE: Final = "/dev/xvdf"
 SECOND: Final = "/dev/xvdg"  # a disk without a stable name
-MANAGERS: Final = ("127.0.30.251", "127.0.30.252")
+MANAGERS: Final = ("{network}.251", "{network}.252")
 VOLUME: Final = "/dev/disk/by-id/emc-vol-0000000000000001-0000000000000002"
 STATE: Final = "/var/lib/scaleio-framework"
 
@@ -98,7 +98,7 @@ class Situation:
     """`before`: steps that have run since the boot. `wish` changes what the product knows,
     `environment` what it made of that ("" removes).
 
-    `{server}`, `{sandbox}` and `{agent}` stand for what is known later.
+    `{server}`, `{sandbox}`, `{agent}` and `{network}` stand for what is known later.
     """
 
     name: str
