@@ -190,8 +190,8 @@ class AgentActor:
                 links.gate.offer(ask)
             case effects.FreeReboot(keep=keep):
                 links.gate.offer(messages.FreeReboot(host=host, keep=keep))
-            case effects.AskRestart():
-                links.gate.offer(messages.AskRestart(host=host))
+            case effects.AskRestart(begun=begun):
+                links.gate.offer(messages.AskRestart(host=host, begun=begun))
             case effects.FreeRestart(outcome=outcome):
                 links.gate.offer(messages.FreeRestart(host=host, outcome=outcome))
             case effects.AskStorage():

@@ -159,6 +159,7 @@ class FreeReboot:
 @attrs.frozen(kw_only=True)
 class AskRestart:
     host: str
+    begun: bool = False
 
 
 @attrs.frozen(kw_only=True)

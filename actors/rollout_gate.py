@@ -86,6 +86,8 @@ class RolloutGate:
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
                 self.rebooting.pop(host, None)
+            case AskRestart(host=host, begun=True):
+                self.restarting.add(host)
             case AskRestart(host=host):
                 self.restart_queue[host] = None
             case FreeRestart():
@@ -144,7 +146,7 @@ class RolloutGate:
         for host in sorted(self.slot_queue, key=lambda host: host not in first):
             held = host in self.slots or host in self.rebooting
             if not held and len(self.slots) >= self.limits.parallel:
-                return
+                continue
             target = self.agents(host)
             if target is not None and target.offer(inbox.SlotGranted()):
                 self.slots.add(host)

@@ -183,7 +183,9 @@ class AgentRecord:
     probe: str = ""  # "", mapped:<volume id>, seen:<volume id>, ok, off, skipped: <why>
     reboot: Reboot | None = None
     restart: bool = False  # what is installed holds after a restart of the Mesos agent
-    restarting: str = ""  # "", granted (its turn to change the Mesos agent), armed (host watches)
+    # Its turn to change the Mesos agent: "", granted, begun (settings may be written), armed (the
+    # host watches the restart).
+    restarting: str = ""
     undone: str = ""  # "", halt (the host went back to the old settings), forgiven (try again)
     rebooted: bool = False  # came back from our reboot, not yet whole in the storage cluster
     slot: bool = False  # holds a place of the rollout

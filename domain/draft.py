@@ -29,6 +29,14 @@ PAUSE_FIRST_S: Final = 5.0
 PAUSE_CEILING_S: Final = 300.0
 ENDED_REMEMBERED: Final = 4  # a task's late updates come within its last three states
 LOST_IN_ROW_MAX: Final = 20  # with pauses this is more than an hour
+# A restart that its host may still be in ends by the host's word, or by the operator's hold.
+_KEEPS_TURN: Final[Mapping[Phase, frozenset[str]]] = {
+    Phase.READY: frozenset({"armed"}),
+    Phase.FAILED: frozenset({"armed"}),
+    Phase.LOST: frozenset({"begun", "armed"}),
+    Phase.HELD: frozenset(),
+    Phase.RETIRED: frozenset(),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -129,9 +137,10 @@ class Draft:
         if phase is Phase.REBOOT_WANTED:
             # It may wait for long; who holds a reboot gets a place at once when it is back.
             self.give_slot_back()
-        if phase in AT_REST and (phase is Phase.HELD or self.record.restarting != "armed"):
-            # Also when we know of none: a grant may have been lost in a crash. One that its host
-            # still watches ends by the host's word, or by the operator's hold.
+            if self.record.restarting == "granted":
+                self.end_turn()
+        if phase in AT_REST and self.record.restarting not in _KEEPS_TURN[phase]:
+            # Also when we know of none: a grant may have been lost in a crash.
             self.end_turn()
         if phase in (Phase.HELD, Phase.LOST, Phase.SURVEYING):
             self._withdraw_unsent()
@@ -282,6 +291,8 @@ class Draft:
         if self.record.reason != sentence:
             self.change(reason=sentence)
         self.give_slot_back()
+        if self.record.restarting == "granted":
+            self.end_turn()
 
     def check_patience(self, step: str, why: str) -> None:
         if self.lost_in_row > LOST_IN_ROW_MAX:

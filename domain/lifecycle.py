@@ -167,7 +167,7 @@ def _step_held(draft: Draft, step: str, code: int) -> None:
     if step == AGENT_RESTART:
         draft.change(
             restart=False,
-            restarting="armed",
+            restarting="armed" if draft.at_work() else "",
             undone="",
             look_after=draft.moment.unix + AGENT_RESTART_WAIT_S,
         )
@@ -262,6 +262,9 @@ def _after_survey(draft: Draft) -> None:
     watched = watched and draft.moment.unix - record.since < WATCH_PATIENCE_S
     if not watched:
         _settle_turn(draft)
+    elif not record.restarting:  # the store was lost, or the operator has held it meanwhile
+        draft.change(restarting="armed")
+        draft.do(effects.AskRestart(begun=True))
     if watched:
         draft.change(
             look_after=draft.moment.unix + AGENT_RESTART_WAIT_S,
@@ -294,9 +297,12 @@ def _settle_turn(draft: Draft) -> None:
         draft.change(undone="halt")
         draft.end_turn("undone")
     elif not rolled_back or not wanted:
+        if record.undone == "halt":  # mended by hand: nobody has to wait any more
+            draft.do(effects.FreeRestart(outcome="forgiven"))
         draft.change(undone="")
     if record.restarting and not wanted:
-        draft.end_turn("kept" if record.restarting == "armed" else "")
+        kept = any(r.step == AGENT_RESTART and r.state == "kept" for r in _receipts(draft))
+        draft.end_turn("kept" if kept else "")
 
 
 def _restart_granted(draft: Draft) -> None:

@@ -138,6 +138,8 @@ def _install(draft: Draft) -> None:
         return
     if not _has_slot(draft) or not _is_fresh(draft):
         return
+    if step is None or step.restarts_agent:
+        draft.change(restarting="begun")
     _launch(draft, step.name if step is not None else AGENT_RESTART)
 
 

@@ -146,6 +146,8 @@ umask 077
 state_dir=/var/lib/scaleio-framework
 boot_id=
 IFS= read -r boot_id </proc/sys/kernel/random/boot_id || :
+exec 8>"$state_dir/receipt.lock" # a detached watcher may write its own at the same time
+flock 8
 temp=$(mktemp "$state_dir/receipt.d/.temp.XXXXXXXX")
 printf '{"step":"%s","state":"%s","boot_id":"%s"%s}\n' "$1" "$2" "$boot_id" "${3:-}" |
     dd of="$temp" conv=fsync status=none

@@ -135,12 +135,19 @@ check_key() {
     # A key that cannot be read is evidence: the scheduler has pinned its public half.
     [ ! -s "$HOST_KEY" ] || finish 78 key "$HOST_KEY is damaged: remove it on the host if you agree to a new one"
     CHANGED=true
+    # Never in the sandbox: the Mesos agent shows its files to anybody who asks.
+    key_new=$STATE_DIR/.host_key.new
     (
         umask 077
-        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$WORK/host_key.pem" 2>/dev/null
-    ) || finish 1 key "openssl could not make a key pair"
-    openssl pkey -in "$WORK/host_key.pem" -pubout -out "$WORK/host_key.pub"
-    install_file 0600 "$WORK/host_key.pem" "$HOST_KEY"
+        rm -f "$key_new"
+        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$key_new" 2>/dev/null
+    ) || {
+        rm -f "$key_new"
+        finish 1 key "openssl could not make a key pair in $STATE_DIR"
+    }
+    openssl pkey -in "$key_new" -pubout -out "$WORK/host_key.pub"
+    install_file 0600 "$key_new" "$HOST_KEY"
+    rm -f "$key_new"
     install_file 0644 "$WORK/host_key.pub" "$STATE_DIR/host_key.pub"
 }
 

@@ -3,6 +3,7 @@
 begin_step rexray lock
 find_platform
 CONFIG=/etc/rexray/config.yml
+CONFIG_NEW=/etc/rexray/.config.yml.scaleio-framework
 QUOTABLE='A-Za-z0-9 ._:/@+=,~%?&()[]{}!#$^*;<>|_'"'"'-'
 require GATEWAY_ENDPOINT 'A-Za-z0-9.:/[]_-'
 require GATEWAY_INSECURE 'a-z'
@@ -71,21 +72,34 @@ config_is_ours() {
         [ "$(stat -c '%a %u' "$CONFIG")" = '600 0' ]
 }
 
+# The whole file that we wrote last, whatever we want of it now.
+config_was_ours() {
+    grep -qF "\"sha256\":\"$(digest "$CONFIG")\"" "$STATE_DIR/receipt.d/rexray.json" 2>/dev/null
+}
+
 write_config() {
     [ -s "$HOST_KEY" ] || finish 78 key "$HOST_KEY is missing: the prerequisites step makes it"
     password=$(open_secret) || finish 65 sealed "the sealed secret does not open with this host's key"
     [ -n "$password" ] || finish 65 sealed "the sealed secret is empty"
     CHANGED=true
     mkdir -p /etc/rexray "$STATE_DIR/backup"
-    if [ -e "$CONFIG" ] && [ ! -e "$STATE_DIR/backup/rexray-config.yml" ]; then
+    chmod 0700 "$STATE_DIR/backup"
+    if [ -e "$CONFIG" ] && [ ! -e "$STATE_DIR/backup/rexray-config.yml" ] && ! config_was_ours; then
         install_file 0600 "$CONFIG" "$STATE_DIR/backup/rexray-config.yml"
     fi
+    # The old service must not count as one that has read the new file.
+    service_do stop rexray || :
+    # Never in the sandbox: the Mesos agent shows its files to anybody who asks.
     (
         umask 077
-        configuration >"$WORK/config.yml"
-    )
+        rm -f "$CONFIG_NEW"
+        configuration | dd of="$CONFIG_NEW" conv=fsync status=none
+    ) || {
+        rm -f "$CONFIG_NEW"
+        finish 1 config "$CONFIG could not be written: is the disk full?"
+    }
     password=
-    install_file 0600 "$WORK/config.yml" "$CONFIG"
+    mv -f "$CONFIG_NEW" "$CONFIG"
     receipt rexray kept \
         ",\"config\":\"$CONFIG_DIGEST\",\"sha256\":\"$(digest "$CONFIG")\",\"version\":\"$PACKAGE_VERSION\""
 }
@@ -130,10 +144,7 @@ case $INIT in
     systemd) boot_order_systemd ;;
     *) boot_order_script ;;
 esac
-if ! config_is_ours; then
-    write_config
-    service_do stop rexray || :
-fi
+if ! config_is_ours; then write_config; fi
 start_service rexray "; the Gateway may be out of its reach"
 wait_for "${SERVICE_WAIT_S:=60}" test -S /run/docker/plugins/rexray.sock || finish 1 socket \
     "rexray runs, but offers no socket in /run/docker/plugins: see its log; the Gateway may be out of its reach"

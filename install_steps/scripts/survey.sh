@@ -36,6 +36,21 @@ machine_id() {
     return 1
 }
 
+# Each step's own, which are what the steps themselves go by.
+receipts() {
+    set +f
+    printf '{"version":1,"entries":['
+    receipts_comma=
+    for entry in "$STATE_DIR"/receipt.d/*.json; do
+        [ -s "$entry" ] || continue
+        printf '%s' "$receipts_comma"
+        cat "$entry"
+        receipts_comma=,
+    done
+    printf ']}\n'
+    set -f
+}
+
 service_state() {
     case $INIT in
         systemd) bounded systemctl is-active "$1.service" ;;
@@ -158,7 +173,7 @@ frame module cat /sys/module/scini/initstate
 frame agent-flags bounded curl --silent --fail --max-time 10 "http://${MESOS_AGENT_ENDPOINT:-127.0.0.1:5051}/flags"
 frame public-key cat "$STATE_DIR/host_key.pub"
 frame openssl openssl version
-frame receipt cat "$STATE_DIR/receipt.json"
+frame receipt receipts
 frame rexray-config sha256sum /etc/rexray/config.yml
 # A task under filesystem/linux has mounts of its own: the host's are those of process 1.
 frame mountinfo cat /proc/1/mountinfo /proc/self/mountinfo

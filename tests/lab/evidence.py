@@ -33,6 +33,7 @@ OWN_LIFE: Final = re.compile(
 _BEGAN: Final = re.compile(r"step (\S+) began: task (\S+)")
 _ENDED: Final = re.compile(r"step (\S+) ended: status (\d+), changed (true|false), (\S+)")
 LOOK_EVERY_S: Final = 0.1
+WORKING_FILES: Final = "*/upper/var/lib/mesos/slaves/*/frameworks/*/executors/*/runs/*/step.*/*"
 PIECE_BYTES: Final = 1 << 22
 
 
@@ -220,14 +221,19 @@ def found_inside(host: Host, secret: str) -> list[str]:
 
 
 class ProcessWatch:
-    """Looks at the arguments and environments of all processes, the hosts' included, many times
-    a second, as long as its block lasts."""
+    """Looks at the arguments and environments of all processes, the hosts' included, and at the
+    working files of running steps, many times a second, as long as its block lasts.
 
-    def __init__(self, secret: str) -> None:
+    `hosts` is the folder of all hosts; Mesos shows what lies in a sandbox to anybody who asks.
+    """
+
+    def __init__(self, secret: str, hosts: Path) -> None:
+        self._hosts = hosts
         self._words = spellings(secret)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.seen: set[str] = set()  # programs looked at
+        self.files: set[str] = set()  # names of working files looked at
         self.hits: set[str] = set()
         self.looks = 0
 
@@ -242,7 +248,16 @@ class ProcessWatch:
     def _watch(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
             self._look()
+            self._look_at_files()
             self.looks += 1
+
+    def _look_at_files(self) -> None:
+        for path in self._hosts.glob(WORKING_FILES):
+            with contextlib.suppress(OSError):  # the step has ended
+                content = path.read_bytes()
+                self.files.add(path.name)
+                if any(word in content for word in self._words):
+                    self.hits.add(f"{path}")
 
     def _look(self) -> None:
         for entry in Path("/proc").iterdir():

@@ -46,7 +46,7 @@ class Story:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("story") / "site"
     plans = [HostPlan(), HostPlan(style=UNIT), HostPlan()]
-    with evidence.ProcessWatch(PASSWORD) as watch, Site(folder, plans) as site:
+    with evidence.ProcessWatch(PASSWORD, folder / "hosts") as watch, Site(folder, plans) as site:
         site.scheduler.start()
         site.scheduler.wait_phase("ready", list(site.hosts))
         yield Story(site, watch)
@@ -195,4 +195,5 @@ def test_the_password_is_in_rexrays_file_and_nowhere_else(story: Story) -> None:
         assert evidence.found_inside(host, PASSWORD) == []
     assert story.watch.looks > 100
     assert {"sh", "curl", "rexray", "dpkg"} <= story.watch.seen, "it was there to see"
+    assert {"log", "unit"} & story.watch.files, "steps at work were seen"
     assert story.watch.hits == set()

@@ -10,7 +10,7 @@ from actors.messages import AskRestart, AskSlot, FreeRestart, FreeSlot
 from domain import effects, inbox
 from domain.agent import Phase
 from domain.facts import Facts, Receipt
-from domain.rollout import Limits, may_restart
+from domain.rollout import Limits, Rebooting, may_restart
 from tests.unit.agent_story import Story
 from tests.unit.test_actors_gate import HOSTS, gatehouse
 
@@ -204,3 +204,82 @@ async def test_a_turn_that_was_not_used_is_the_next_ones(autojump_clock: MockClo
         await here.tell(FreeRestart(host="a1"))
         assert here.heard("a2") == [inbox.RestartGranted()]
         assert here.heard("a3") == []
+
+
+def test_a_halt_ends_when_the_host_was_mended_without_a_retry() -> None:
+    """By hand, then hold and resume: what counts is what the host shows."""
+    story = went_back()
+    story.receipt = ""
+    story.installed.add("isolator")
+    story.tell(inbox.Command(name="hold"))
+    story.tell(inbox.Command(name="resume"))
+    story.until_phase(Phase.READY)
+    assert story.record.undone == ""
+    assert outcomes(story) == ["undone", "forgiven"]
+
+
+def test_a_host_lost_after_its_settings_may_have_been_written_keeps_the_turn() -> None:
+    """It may come back with them, and unable to start its agent: nobody shall follow it."""
+    story = host()
+    story.until_running("isolator")
+    assert story.record.restarting == "begun"
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    assert story.record.restarting == "begun"
+
+
+def test_a_host_that_cannot_take_the_settings_holds_nobody_up() -> None:
+    story = host()
+    story.until_running("isolator")
+    story.ends(78, stderr="isolator: the agent's launcher is not linux")
+    assert story.at(Phase.FAILED)
+    assert story.record.restarting == ""
+    assert story.did(effects.FreeRestart)
+
+
+def test_an_agent_that_waits_for_its_operator_gives_its_turn_back() -> None:
+    story = host()
+    story.until(lambda now: now.record.restarting == "granted")
+    story.blocked = "no package for rexray"
+    story.installed.add("isolator")
+    story.now += story.rules.facts_fresh_s + 1
+    story.tell(inbox.SlotGranted())
+    story.until(lambda now: "no package" in now.record.reason)
+    assert story.record.restarting == ""
+
+
+def test_a_hold_in_the_middle_of_the_order_leaves_no_turn_behind() -> None:
+    story = host()
+    story.until_running("agent-restart")
+    story.tell(inbox.Command(name="hold"))
+    story.receipt = "open"
+    story.ends(0)
+    assert story.at(Phase.HELD)
+    assert story.record.restarting == ""
+
+
+def test_a_watch_that_is_found_open_takes_the_turn_without_asking() -> None:
+    story = host(receipt="open")
+    story.until_running("survey")
+    story.ends(0)
+    assert story.record.restarting == "armed"
+    assert effects.AskRestart(begun=True) in story.log
+
+
+async def test_a_watch_that_is_under_way_counts_whatever_the_gate_says(
+    autojump_clock: MockClock,
+) -> None:
+    async with gatehouse(Limits(parallel=10)) as here:
+        await here.tell(AskRestart(host="a1", begun=True), AskRestart(host="a2"))
+        assert here.heard("a1") == []
+        assert here.heard("a2") == []
+
+
+async def test_a_host_with_a_reboot_does_not_wait_behind_one_with_a_turn(
+    autojump_clock: MockClock,
+) -> None:
+    held = Rebooting(host="a3", address="10.0.0.3", provides_storage=True, permit="p")
+    async with gatehouse(Limits(parallel=1), rebooting={"a3": held}) as here:
+        await here.tell(AskSlot(host="a1"), AskRestart(host="a2"))
+        await here.tell(AskSlot(host="a2"), AskSlot(host="a3"))
+        assert here.heard("a2") == [inbox.RestartGranted()]
+        assert here.heard("a3") == [inbox.SlotGranted()]

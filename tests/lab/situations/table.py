@@ -61,7 +61,8 @@ mkdir -p /var/lib/scaleio-framework
 cp -a /var/lib/scaleio-framework /run/state
 mount -t tmpfs -o size=64k tmpfs /var/lib/scaleio-framework
 cp -a /run/state/. /var/lib/scaleio-framework
-head -c 1M /dev/zero >/var/lib/scaleio-framework/filler 2>/dev/null || :
+filler=/var/lib/scaleio-framework/filler # page by page: a longer write may leave some free
+while head -c 4096 /dev/zero >$filler 2>/dev/null; do filler=${filler}r; done
 """
 
 AGENT_IS_BACK: Final = """
