@@ -140,8 +140,8 @@ class RolloutGate:
     def _serve_slots(self) -> None:
         if self.board.gateway.storage is None:
             return  # nothing is begun on hosts whose storage cluster was never seen
-        # Others wait for a host that holds a reboot or a turn: it goes first. One that holds a reboot
-        # goes beyond the limit, too, since those in the places may wait for it.
+        # Others wait for a host that holds a reboot or a turn: it goes first. With a reboot it goes
+        # beyond the limit, too, since those in the places may wait for it.
         first = self.rebooting.keys() | self.restarting
         for host in sorted(self.slot_queue, key=lambda host: host not in first):
             held = host in self.slots or host in self.rebooting

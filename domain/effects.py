@@ -74,8 +74,7 @@ class FreeReboot:
 
 @attrs.frozen(kw_only=True)
 class AskRestart:
-    """For the turn to change the Mesos agent's settings and restart it. `begun`: it is found that
-    the host watches one already."""
+    """For the turn to change the Mesos agent's settings. `begun`: its host watches one already."""
 
     begun: bool = False
 
