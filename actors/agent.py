@@ -255,6 +255,8 @@ class AgentActor:
         request = messages.StorageRequest(
             request=effect.request,
             spec=installer.join_spec(record),
+            asked_at=trio.current_time(),
+            claimed_at=record.claimed_at,
             probe_pool=installer.probe_pool(record),
             volume_id=effect.volume_id,
         )
@@ -308,6 +310,8 @@ class AgentActor:
                 attempts=record.attempts,
                 plan=tuple(_shown(step, record) for step in agent.plan.steps),
                 probe=record.probe,
+                claimed=record.claimed,
+                claimed_at=record.claimed_at,
                 reboot_wanted=record.reboot is not None,
                 working=record.slot,
                 last_contact=self.last_contact,

@@ -46,6 +46,8 @@ class AgentSnapshot:
     attempts: Mapping[str, int] = attrs.field(factory=dict)
     plan: tuple[StepSnapshot, ...] = ()
     probe: str = ""
+    claimed: Mapping[str, str] = attrs.field(factory=dict)  # device that may be given away -> pool
+    claimed_at: float = 0.0  # unix seconds
     reboot_wanted: bool = False
     working: bool = False  # holds a place of the rollout
     offer_id: str = ""

@@ -16,7 +16,9 @@ from actors.mailbox import Mailbox
 from actors.messages import GateInbox, PollerInbox, Refresh, SnapshotTaken, StorageRequest
 from actors.ports import Gateway
 from domain import joining
+from domain.agent import Phase
 from domain.inbox import AgentInbox, StorageAnswer
+from domain.progress import STORAGE_PATIENCE_S
 from domain.storage import StorageSnapshot
 from protocol.gateway.errors import (
     GatewayError,
@@ -31,6 +33,7 @@ PROBE_GB: Final = 8  # the smallest volume there is
 RETRY_CEILING_S: Final = 60.0
 TOO_FEW_UNITS: Final = frozenset({45, 67, 144})  # no devices, not enough resources, < 3 SDSs
 ABSENT: Final = frozenset({79, 84})
+WORLDWIDE: Final = ("wwn-", "nvme-eui.")  # by-id names that no two disks have
 
 log = structlog.get_logger()
 
@@ -120,7 +123,10 @@ class GatewayPoller:
     # -- commands -------------------------------------------------------------------------------
 
     async def _serve(self, request: StorageRequest) -> None:
-        """Carry it out; whatever happens, the agent gets one answer."""
+        """Carry it out; whatever happens, an agent that still waits for it gets one answer."""
+        if trio.current_time() - request.asked_at > STORAGE_PATIENCE_S:
+            log.info("a request has grown old in the queue", host=request.spec.host)
+            return  # it has been put anew since, with what holds now
         try:
             with trio.fail_after(CALL_PATIENCE_S):
                 answer = await self._carry_out(request)
@@ -136,6 +142,8 @@ class GatewayPoller:
                 outcome="waiting",
                 sentence=f"the Gateway did not answer in {CALL_PATIENCE_S:g} s",
             )
+        if self._has_another_claim(request):
+            answer = _waiting("join", "its disks were claimed anew meanwhile")
         target = self.agents(request.spec.host)
         if target is None or not target.offer(answer):
             log.info("an answer of the Gateway found no room", host=request.spec.host)
@@ -168,14 +176,31 @@ class GatewayPoller:
                     return StorageAnswer(request="join", outcome="waiting", sentence=sentence)
                 case joining.Refuse(sentence=sentence):
                     return StorageAnswer(request="join", outcome="refused", sentence=sentence)
+                case joining.AddDevice() if why := self._no_longer(request, act):
+                    return _waiting("join", why)
+                case joining.AddDevice() if why := _elsewhere(storage, act):
+                    return StorageAnswer(request="join", outcome="refused", sentence=why)
                 case _:
                     await self._act(act)
             storage = await self._look()
-        return StorageAnswer(
-            request="join",
-            outcome="waiting",
-            sentence="the Gateway takes our calls, but its snapshots do not show their effect",
-        )
+        sentence = "the Gateway takes our calls, but its snapshots do not show their effect"
+        return _waiting("join", sentence)
+
+    def _no_longer(self, request: StorageRequest, act: joining.AddDevice) -> str:
+        """Why the disk may not be given away any more, "" if it may: looked at before each."""
+        shown = self.board.agents.get(request.spec.host)
+        if shown is None or shown.phase != Phase.JOINING.value:
+            return f"device {act.path} stays out: the agent has left the phase joining"
+        held = shown.claimed.get(act.path) == request.spec.devices[act.path]
+        if not held or self._has_another_claim(request):
+            return f"device {act.path} stays out: the agent looks at its disks again"
+        return ""
+
+    def _has_another_claim(self, request: StorageRequest) -> bool:
+        shown = self.board.agents.get(request.spec.host)
+        if shown is None or request.request != "join":
+            return False
+        return shown.claimed_at != request.claimed_at
 
     async def _act(
         self,
@@ -252,6 +277,26 @@ class GatewayPoller:
             if error.code not in ABSENT:
                 raise
         return StorageAnswer(request="probe-clean", outcome="done")
+
+
+def _elsewhere(storage: StorageSnapshot, act: joining.AddDevice) -> str:
+    """Where the disk is given away already: two hosts on one shelf may see the same one."""
+    if not act.path.rpartition("/")[2].startswith(WORLDWIDE):
+        return ""
+    there = next(
+        (d for d in storage.devices if d.path == act.path and d.sds_id != act.sds_id), None
+    )
+    if there is None:
+        return ""
+    name = next((s.name for s in storage.sds if s.id == there.sds_id), there.sds_id)
+    return (
+        f"device {act.path} is in use by SDS {name} already: two hosts must not share a disk; "
+        "name each host's own disks in its attributes, or list it in devices.deny on one of them"
+    )
+
+
+def _waiting(request: str, sentence: str) -> StorageAnswer:
+    return StorageAnswer(request=request, outcome="waiting", sentence=sentence)
 
 
 def _skipped(sentence: str) -> StorageAnswer:

@@ -199,10 +199,12 @@ GateInbox = (
 
 @attrs.frozen(kw_only=True)
 class StorageRequest:
-    """join, probe-map, probe-clean for one agent."""
+    """join, probe-map, probe-clean for one agent. `claimed_at` names the claim behind `spec`."""
 
     request: str
     spec: JoinSpec
+    asked_at: float  # run's clock: nobody waits for it any more after STORAGE_PATIENCE_S
+    claimed_at: float = 0.0
     probe_pool: str = ""
     volume_id: str = ""
 

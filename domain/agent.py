@@ -16,6 +16,7 @@ from typing import Final
 import attrs
 
 from domain.facts import Facts
+from domain.plan import Claim
 
 
 class Phase(enum.Enum):
@@ -132,6 +133,7 @@ class TaskRef:
     exit_code: int | None = None  # None while running, or when it never got so far
     message: str = ""
     ended_at: float = 0.0  # unix, by the host's clock; 0 unknown
+    claims: Mapping[str, Claim] = attrs.field(factory=dict)  # what a claim task looks at, by path
 
 
 @attrs.frozen(kw_only=True)

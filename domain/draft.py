@@ -23,7 +23,7 @@ from domain.agent import (
     TaskState,
 )
 from domain.facts import Facts
-from domain.plan import KEEPER, REBOOT, SURVEY, Plan
+from domain.plan import CLAIM, KEEPER, REBOOT, SURVEY, Plan
 
 PAUSE_FIRST_S: Final = 5.0
 PAUSE_CEILING_S: Final = 300.0
@@ -205,7 +205,9 @@ class Draft:
             keeper = KeeperRef(task_id=task_id, agent_id=self.record.agent_id)
             self.change(keeper=keeper, attempts=attempts)
         else:
-            task = TaskRef(task_id=task_id, step=step, agent_id=self.record.agent_id)
+            # The plan may be another one when a claim ends: what it looks at is written down.
+            claims = self.plan.claims() if step == CLAIM else {}
+            task = TaskRef(task_id=task_id, step=step, agent_id=self.record.agent_id, claims=claims)
             self.change(task=task, attempts=attempts)
         self.do(effects.Launch(task_id=task_id, step=step, agent_id=self.record.agent_id))
 

@@ -7,18 +7,20 @@ performs the effects after, so a crash between the two is found by reconciliatio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, assert_never
 
 from domain import effects, inbox, progress, statuses
-from domain.agent import Phase, Signal, TaskState
+from domain.agent import Phase, Signal, TaskRef, TaskState
 from domain.draft import Agent, Draft, Moment, Rules
 from domain.facts import Facts, Receipt
 from domain.job import last_word
-from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
+from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY, Claim
 
 PAST_INSTALLING: Final = frozenset(
     {Phase.JOINING, Phase.REBOOT_WANTED, Phase.ACTIVATING, Phase.READY}
 )
+PLANNED: Final = PAST_INSTALLING | {Phase.INSTALLING}  # by the attributes of the last survey
 REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
 AGENT_RESTART_WAIT_S: Final = 20.0  # the detached restart begins after 10 s
 STALE_S: Final = 60.0  # a survey that ended so long ago may have missed a reboot
@@ -118,7 +120,7 @@ def _sighted(draft: Draft, message: inbox.Sighted) -> None:
         draft.track_again()
     elif renamed and record.agent_id and record.phase is not Phase.REBOOTING:
         draft.doubt(f"the agent has registered anew as {message.agent_id}")
-    elif reworded and record.phase is Phase.READY:
+    elif reworded and record.phase in PLANNED:
         draft.doubt("the agent's attributes have changed")
 
 
@@ -144,22 +146,20 @@ def _output(draft: Draft, message: inbox.Output) -> None:
     code = task.exit_code
     if code in (0, 20, 21):
         draft.lost_in_row = 0
-        _step_held(draft, task.step, code)
+        _step_held(draft, task, code)
         return
     why = last_word(message.stderr, task.step) or message.fault or task.message or "no output"
     draft.change(tail="\n".join(message.stderr.splitlines()[-20:])[-2000:])
     _step_failed(draft, task.step, code, why)
 
 
-def _step_held(draft: Draft, step: str, code: int) -> None:
-    record = draft.record
+def _step_held(draft: Draft, task: TaskRef, code: int) -> None:
+    record, step = draft.record, task.step
     if step == REBOOT and record.reboot is not None:
         draft.armed()
         return
     if step == CLAIM:
-        pools = dict(zip(draft.plan.devices, draft.plan.device_pools, strict=True))
-        draft.change(claimed={**record.claimed, **pools}, claimed_at=draft.moment.unix)
-        draft.uncount(CLAIM)  # it is looked at as often as the Gateway lets it wait
+        _disks_held(draft, task.claims)
         return
     if step == PROBE:
         draft.change(probe=record.probe.replace("mapped:", "seen:"))
@@ -183,6 +183,18 @@ def _step_held(draft: Draft, step: str, code: int) -> None:
         draft.change(restart=True)
     if any(s.name == step and s.survey_after for s in draft.plan.steps):
         draft.doubt(f"step {step} is done: looking again")
+
+
+def _disks_held(draft: Draft, looked_at: Mapping[str, Claim]) -> None:
+    """Nothing is claimed that its claim task did not look at, or that is no longer asked for."""
+    draft.uncount(CLAIM)  # it is looked at as often as the Gateway lets it wait
+    if draft.record.phase is not Phase.JOINING:
+        return  # held, or doubted meanwhile: they are looked at anew before they are taken
+    if not looked_at or looked_at != draft.plan.claims():
+        draft.doubt("its claim step looked at other disks than are asked for now: looking again")
+        return
+    pools = {path: claim.pool for path, claim in looked_at.items()}
+    draft.change(claimed={**draft.record.claimed, **pools}, claimed_at=draft.moment.unix)
 
 
 def _step_failed(draft: Draft, step: str, code: int | None, why: str) -> None:

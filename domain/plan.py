@@ -39,6 +39,14 @@ def in_pool(pool: str) -> str:
     return f"in pool {pool}"
 
 
+@attrs.frozen
+class Claim:
+    """Where a disk goes. `level`: auto, declared, overwrite (what the operator's word lifts)."""
+
+    pool: str
+    level: str = "auto"
+
+
 @attrs.frozen(kw_only=True)
 class Plan:
     """`fault` is the one sentence why this host cannot be served at all; empty if it can."""
@@ -48,7 +56,14 @@ class Plan:
     provides_storage: bool = False
     devices: tuple[str, ...] = ()  # paths that may be taken, judged on these facts
     device_pools: tuple[str, ...] = ()  # the pool of each, same order
+    device_levels: tuple[str, ...] = ()  # of domain.devices.Verdict, same order; none: all auto
     verdicts: tuple[tuple[str, str], ...] = ()  # (path, "rule: sentence")
+
+    def claims(self) -> Mapping[str, Claim]:
+        """What a claim step would look at: path -> where it goes."""
+        levels = self.device_levels or ("auto",) * len(self.devices)
+        rows = zip(self.devices, self.device_pools, levels, strict=True)
+        return {path: Claim(pool, level) for path, pool, level in rows}
 
     def pooled(self, claimed: Mapping[str, str]) -> Plan:
         """The same, where the storage cluster has taken these devices since: path -> pool."""

@@ -188,7 +188,10 @@ def _join(draft: Draft) -> None:
 def _claim(draft: Draft) -> None:
     """A disk is taken when two surveys a delay apart, and then the claim step, find it empty."""
     first_seen = draft.record.candidates
-    ripe_at = max(first_seen.get(d, draft.moment.unix) for d in draft.plan.devices)
+    if not first_seen.keys() >= set(draft.plan.devices):
+        draft.doubt("other disks are asked for than its survey looked at")
+        return
+    ripe_at = max(first_seen[d] for d in draft.plan.devices)
     ripe_at += draft.rules.claim_delay_s
     if draft.record.surveyed >= ripe_at:
         _launch(draft, CLAIM)

@@ -89,6 +89,7 @@ class Assembly:
             provides_storage=provides,
             devices=tuple(v.path for v in takes),
             device_pools=tuple(v.wish.pool for v in takes if v.wish is not None),
+            device_levels=tuple(v.verdict.level for v in takes),
             verdicts=tuple((v.path, f"{v.verdict.rule}: {v.verdict.sentence}") for v in verdicts)
             + tuple((path, in_pool(pool)) for path, pool in ours.items()),
         )
@@ -178,7 +179,7 @@ class Assembly:
         system = storage.system_id if storage is not None else settings.scaleio_clusterid
         home = self.layout(record).consumes[0]
         permit = record.reboot.permit if record.reboot is not None else ""
-        named = self._device_names(record, facts)
+        named = _device_names(record)
         return StepContext(
             facts=facts,
             catalog=self.catalog,
@@ -204,15 +205,6 @@ class Assembly:
             watches_sdc=settings.components_sdc != "ignore",
             watches_rexray=settings.components_rexray != "ignore",
         )
-
-    def _device_names(self, record: AgentRecord, facts: Facts) -> Mapping[str, tuple[str, ...]]:
-        """What the claim step looks at, by how much the operator's word has lifted."""
-        ours = self._ours(record)
-        named: dict[str, list[str]] = {"auto": [], "declared": [], "overwrite": []}
-        for verdict in self._verdicts(facts, self.layout(record)):
-            if verdict.verdict.take and verdict.wish is not None and not _is_in(verdict, ours):
-                named[verdict.verdict.level].append(verdict.path)
-        return {level: tuple(paths) for level, paths in named.items()}
 
     # -- the storage cluster --------------------------------------------------------------------
 
@@ -251,6 +243,19 @@ _UNKNOWN: Final = Facts(machine_id="", boot_id="", os_id="", os_version="", kern
 def gateway_base(address: str) -> str:
     """`https://host[:port]` of what the operator wrote: host, host:port or URL."""
     return address.rstrip("/") if "://" in address else f"https://{address}"
+
+
+def _device_names(record: AgentRecord) -> Mapping[str, tuple[str, ...]]:
+    """What the claim task looks at, by how much the operator's word has lifted.
+
+    Only what was written down when it was launched, however often it is posted: that, and nothing
+    else, is claimed when it ends well.
+    """
+    claims = record.task.claims if record.task is not None else {}
+    named: dict[str, list[str]] = {"auto": [], "declared": [], "overwrite": []}
+    for path, claim in claims.items():
+        named[claim.level].append(path)
+    return {level: tuple(paths) for level, paths in named.items()}
 
 
 def _is_in(verdict: DeviceVerdict, ours: Mapping[str, str]) -> bool:

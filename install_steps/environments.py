@@ -137,6 +137,7 @@ def _isolator(context: StepContext) -> dict[str, str]:
         "ISOLATION_FROM": _need(",".join(context.facts.isolation), "the agent's isolation"),
         "ISOLATION_TO": _need(",".join(context.isolation_to), "the wanted isolation"),
         "CHECKPOINT_DIR": _need(context.checkpoint_dir, "the volume checkpoint folder"),
+        "MASTER_ENDPOINT": context.master_endpoint,
         "AGENT_UNIT": context.agent_unit,
     }
 

@@ -258,7 +258,10 @@ class SimulatedHost:
         self.up = True
         self.boot_id = self._new_boot_id()
         self.kernel = self.next_kernel
-        if self.next_isolation:
+        if self.next_isolation and self.dials.agent_restart_breaks:
+            self.next_isolation = ()  # its guard has put the old files back
+            self.write_receipt("agent-restart", "rolled-back")
+        elif self.next_isolation:
             self.isolation, self.next_isolation = self.next_isolation, ()
         for service in sorted(self.enabled):
             self.start(service)

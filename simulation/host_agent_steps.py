@@ -30,6 +30,7 @@ def isolator(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     if effective == wanted:
         host.write_receipt("isolator", "kept")
         return Ended(code=0, reason="holds")
+    can_arm(host)  # what is written is watched from then on
     _writable(host, environment)
     host.change()
     host.next_isolation = tuple(wanted.split(","))
@@ -66,6 +67,8 @@ def agent_restart(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     still_open = open_one is not None and open_one.state == "open"
     if still_open and host.armed_restart:  # a watcher that died with its task judges nothing
         raise EndError(75, "armed-already", "a restart of the agent is already under way")
+    if host.dials.agent_down:
+        raise EndError(75, "flags", "the agent does not answer")
     _flags_open(host)
     if ",".join(host.isolation) == environment["ISOLATION_TO"]:
         return Ended(code=0, reason="holds")

@@ -121,10 +121,13 @@ wait_for() {
 
 # install_file MODE SOURCE TARGET: whole or not at all, also after a power cut.
 install_file() {
-    install_temp=$(mktemp "${3%/*}/.scaleio.XXXXXXXX")
-    dd if="$2" of="$install_temp" conv=fsync bs=65536 status=none
-    chmod "$1" "$install_temp"
-    mv -f "$install_temp" "$3"
+    install_temp=$(mktemp "${3%/*}/.scaleio.XXXXXXXX") || return 1
+    # Joined, because `set -e` sleeps within a condition.
+    { dd if="$2" of="$install_temp" conv=fsync bs=65536 status=none && chmod "$1" "$install_temp" &&
+        mv -f "$install_temp" "$3"; } || {
+        rm -f "$install_temp"
+        return 1
+    }
 }
 
 digest() {
@@ -373,12 +376,20 @@ service_pid() {
     esac
 }
 
+# service_start NAME: another value after each start of the service.
+service_start() {
+    case $INIT in
+        systemd) systemctl show --property=ActiveEnterTimestampMonotonic "$1.service" ;;
+        *) service_pid "$1" ;;
+    esac
+}
+
 # A service that dies at once, and is started again and again, is active for moments, too.
 service_stays() {
     service_active "$1" || return 1
-    stays_pid=$(service_pid "$1")
+    stays_start=$(service_start "$1")
     sleep 2
-    service_active "$1" && [ "$(service_pid "$1")" = "$stays_pid" ]
+    service_active "$1" && [ "$(service_start "$1")" = "$stays_start" ]
 }
 
 # service_do ACTION NAME

@@ -81,14 +81,18 @@ write_config() {
     [ -s "$HOST_KEY" ] || finish 78 key "$HOST_KEY is missing: the prerequisites step makes it"
     password=$(open_secret) || finish 65 sealed "the sealed secret does not open with this host's key"
     [ -n "$password" ] || finish 65 sealed "the sealed secret is empty"
-    CHANGED=true
     mkdir -p /etc/rexray "$STATE_DIR/backup"
     chmod 0700 "$STATE_DIR/backup"
-    if [ -e "$CONFIG" ] && [ ! -e "$STATE_DIR/backup/rexray-config.yml" ] && ! config_was_ours; then
-        install_file 0600 "$CONFIG" "$STATE_DIR/backup/rexray-config.yml"
+    ours=
+    if [ -e "$CONFIG" ]; then
+        if config_was_ours; then
+            ours=",\"sha256\":\"$(digest "$CONFIG")\""
+        elif [ ! -e "$STATE_DIR/backup/rexray-config.yml" ]; then
+            install_file 0600 "$CONFIG" "$STATE_DIR/backup/rexray-config.yml"
+        fi
     fi
-    # The old service must not count as one that has read the new file.
-    service_do stop rexray || :
+    receipt rexray open "$ours" # nothing is touched on a host that could not keep a receipt
+    CHANGED=true
     # Never in the sandbox: the Mesos agent shows its files to anybody who asks.
     (
         umask 077
@@ -100,6 +104,8 @@ write_config() {
     }
     password=
     mv -f "$CONFIG_NEW" "$CONFIG"
+    # The old service must not count as one that has read the new file.
+    service_do stop rexray || :
     receipt rexray kept \
         ",\"config\":\"$CONFIG_DIGEST\",\"sha256\":\"$(digest "$CONFIG")\",\"version\":\"$PACKAGE_VERSION\""
 }

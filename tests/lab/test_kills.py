@@ -1,4 +1,4 @@
-"""The scheduler is killed at ten moments of the installations, and nothing is lost or done twice."""
+"""The scheduler is killed at ten moments of the installations: nothing is lost or done twice."""
 
 from __future__ import annotations
 

@@ -259,6 +259,33 @@ async def test_a_survey_judges_claimed_disks_that_are_in_no_pool_anew(
         assert here.record().claimed == {}
 
 
+async def test_a_join_says_when_it_was_asked_and_of_which_claim_and_the_claim_is_shown(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage() as here:
+        await here.sighted()
+        await trio.sleep(5.0)
+        claimed, now = {"/dev/disk/by-id/d": "p"}, here.links.chance.wall()
+        record = attrs.evolve(
+            here.actor.agent.record,
+            phase=Phase.JOINING,
+            task=None,
+            slot=True,
+            surveyed=now,
+            claimed=claimed,
+            claimed_at=now - 1.0,
+        )
+        here.actor.agent = attrs.evolve(here.actor.agent, record=record)
+        await here.tell(inbox.Tick())
+        asked = here.links.poller.receive_now()
+        assert isinstance(asked, messages.StorageRequest)
+        assert asked.asked_at == trio.current_time()
+        shown = here.links.board.agents[HOST]
+        assert (
+            (shown.claimed, shown.claimed_at) == (claimed, asked.claimed_at) == (claimed, now - 1)
+        )
+
+
 async def test_a_survey_that_fails_is_told_in_its_own_words(autojump_clock: MockClock) -> None:
     stderr = "13:44:35 subscribed\nsurvey: process 1 is no init system\n13:44:36 done\n"
     async with stage(Script(stderr=stderr)) as here:

@@ -10,13 +10,14 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.board import Board
+from actors.board import AgentSnapshot, Board
 from actors.gateway_poller import RETRY_CEILING_S, GatewayPoller, probe_name
 from actors.mailbox import Mailbox
 from actors.messages import GateInbox, PollerInbox, Refresh, SnapshotTaken, StorageRequest
 from actors.supervision import supervise
 from domain.inbox import AgentInbox, StorageAnswer
 from domain.joining import JoinSpec
+from domain.progress import STORAGE_PATIENCE_S
 from simulation.gateway import Api
 from simulation.http_server import Reply
 from tests.unit.actor_doubles import box, drained, rng
@@ -25,6 +26,23 @@ from tests.unit.gateway_world import GUID, World, in_memory
 POLL_S = 5.0
 HOST = "a9"
 CLIENT = JoinSpec(host=HOST, address="10.0.3.1", domain="", sdc_guid=GUID)
+SERVER = JoinSpec(
+    host=HOST,
+    address="10.0.1.99",
+    domain="new-domain",
+    pools=("new-pool",),
+    devices={"/dev/sdb": "new-pool"},
+)
+CLAIMED_AT = 1e9
+JOINING = AgentSnapshot(
+    host=HOST,
+    agent_id="S1",
+    address=SERVER.address,
+    phase="joining",
+    since=0.0,
+    claimed=SERVER.devices,
+    claimed_at=CLAIMED_AT,
+)
 
 
 @attrs.define
@@ -37,13 +55,44 @@ class Counter:
     def board(self) -> Board:
         return self.poller.board
 
-    async def ask(self, request: str, spec: JoinSpec, **more: str) -> StorageAnswer:
-        message = StorageRequest(request=request, spec=spec, **more)
+    def shows(self, shown: AgentSnapshot) -> None:
+        self.board.post_agent(shown)
+
+    async def put(
+        self,
+        request: str,
+        spec: JoinSpec,
+        *,
+        age_s: float = 0.0,
+        probe_pool: str = "",
+        volume_id: str = "",
+    ) -> None:
+        message = StorageRequest(
+            request=request,
+            spec=spec,
+            asked_at=trio.current_time() - age_s,
+            claimed_at=CLAIMED_AT,
+            probe_pool=probe_pool,
+            volume_id=volume_id,
+        )
         await self.poller.mailbox.put(message)
+
+    async def ask(
+        self, request: str, spec: JoinSpec, *, probe_pool: str = "", volume_id: str = ""
+    ) -> StorageAnswer:
+        await self.put(request, spec, probe_pool=probe_pool, volume_id=volume_id)
         with trio.fail_after(300.0):
             answer = await self.agent.receive()
         assert isinstance(answer, StorageAnswer)
         assert answer.request == request
+        return answer
+
+    async def joins(self, spec: JoinSpec) -> StorageAnswer:
+        """Ask as an agent does, until there is more to say than to wait."""
+        answer = await self.ask("join", spec)
+        while answer.outcome == "waiting":
+            await trio.sleep(10.0)
+            answer = await self.ask("join", spec)
         return answer
 
 
@@ -128,21 +177,12 @@ def test_while_the_gateway_is_away_the_last_look_stays_with_its_age_and_the_reas
 
 def test_joining_makes_what_is_missing_once() -> None:
     async def story(world: World) -> None:
-        spec = JoinSpec(
-            host=HOST,
-            address="10.0.1.99",
-            domain="new-domain",
-            pools=("new-pool",),
-            devices={"/dev/sdb": "new-pool"},
-        )
         async with counter(world) as here:
-            answer = await here.ask("join", spec)
-            while answer.outcome == "waiting":
-                await trio.sleep(10.0)
-                answer = await here.ask("join", spec)
+            here.shows(JOINING)
+            answer = await here.joins(SERVER)
             assert answer.outcome == "done"
             made = [line for line in world.seen if line.endswith(("/Sds/instances",))]
-            again = await here.ask("join", spec)
+            again = await here.ask("join", SERVER)
             assert (again.outcome, again.sds_id) == ("done", answer.sds_id)
             assert made == [line for line in world.seen if line.endswith(("/Sds/instances",))]
             assert world.forced() == [False]
@@ -197,8 +237,101 @@ def test_a_request_of_an_agent_that_is_gone_does_no_harm() -> None:
     async def story(world: World) -> None:
         async with counter(world) as here:
             nobody = attrs.evolve(CLIENT, host="nobody")
-            await here.poller.mailbox.put(StorageRequest(request="join", spec=nobody))
+            await here.put("join", nobody)
             assert (await here.ask("join", CLIENT)).request == "join"
             assert here.poller.mailbox.vitals.restarts == 0
+
+    in_memory(story, api="3.6")
+
+
+# -- disks that are no longer meant ---------------------------------------------------------------
+
+
+def added(world: World) -> list[str]:
+    return [line for line in world.seen if line.endswith("/Device/instances")]
+
+
+def test_a_request_that_nobody_waits_for_any_more_is_dropped() -> None:
+    """It was put anew meanwhile: a Gateway that hangs must not be worked off from old wishes."""
+
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            here.shows(JOINING)
+            await here.put("join", SERVER, age_s=STORAGE_PATIENCE_S + 1.0)
+            await trio.sleep(30.0)
+            assert added(world) == []
+            assert drained(here.agent) == []
+            assert (await here.joins(SERVER)).outcome == "done"
+            assert len(added(world)) == 1
+
+    in_memory(story, api="3.6")
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        attrs.evolve(JOINING, phase="held"),
+        attrs.evolve(JOINING, phase="surveying"),
+        attrs.evolve(JOINING, claimed={}),
+        attrs.evolve(JOINING, claimed={"/dev/sdc": "new-pool"}),
+        attrs.evolve(JOINING, claimed={"/dev/sdb": "another-pool"}),
+        attrs.evolve(JOINING, claimed_at=CLAIMED_AT + 60.0),
+    ],
+    ids=["held", "surveying", "no claim", "another disk", "another pool", "claimed anew"],
+)
+def test_no_disk_is_given_away_for_an_agent_that_has_left_its_claim(instead: AgentSnapshot) -> None:
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            here.shows(instead)
+            for _ in range(6):
+                answer = await here.ask("join", SERVER)
+                assert answer.outcome == "waiting"
+                await trio.sleep(10.0)
+            assert added(world) == []
+            here.shows(JOINING)
+            assert (await here.joins(SERVER)).outcome == "done", "it was the disk that was missing"
+
+    in_memory(story, api="3.6")
+
+
+def test_no_disk_is_given_away_for_an_agent_that_nobody_shows() -> None:
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            for _ in range(6):
+                assert (await here.ask("join", SERVER)).outcome == "waiting"
+                await trio.sleep(10.0)
+            assert added(world) == []
+
+    in_memory(story, api="3.6")
+
+
+def test_the_end_of_an_old_claim_is_not_the_end_of_a_new_one() -> None:
+    async def story(world: World) -> None:
+        async with counter(world) as here:
+            here.shows(JOINING)
+            assert (await here.joins(SERVER)).outcome == "done"
+            here.shows(attrs.evolve(JOINING, claimed_at=CLAIMED_AT + 60.0))
+            answer = await here.ask("join", SERVER)
+            assert (answer.outcome, "anew" in answer.sentence) == ("waiting", True)
+
+    in_memory(story, api="3.6")
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [("wwn-0x5000c500", "refused"), ("nvme-eui.0025385b", "refused"), ("virtio-vol1", "done")],
+)
+def test_a_disk_that_two_hosts_see_is_given_away_once(name: str, outcome: str) -> None:
+    async def story(world: World) -> None:
+        path = f"/dev/disk/by-id/{name}"
+        spec = attrs.evolve(SERVER, devices={path: "new-pool"})
+        async with counter(world) as here:
+            here.shows(attrs.evolve(JOINING, claimed=spec.devices))
+            assert (await here.joins(spec)).outcome == "done"
+            other = attrs.evolve(spec, address="10.0.1.98")
+            answer = await here.joins(other)
+            assert answer.outcome == outcome
+            assert len(added(world)) == (1 if outcome == "refused" else 2)
+            assert ("sds_10.0.1.99 already" in answer.sentence) is (outcome == "refused")
 
     in_memory(story, api="3.6")

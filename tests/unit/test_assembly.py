@@ -5,9 +5,11 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from domain.agent import AgentRecord
+from domain.agent import AgentRecord, TaskRef
 from domain.devices import GIB
 from domain.facts import Disk, Facts
+from domain.job import StepFaultError
+from domain.plan import Claim
 from install_steps.assembly import Assembly
 from install_steps.catalog import load_catalog
 from settings import Secret, Settings
@@ -112,3 +114,43 @@ def test_a_component_that_is_left_alone_is_not_watched(ignoring: Settings, varia
 
 def test_a_restarts_watcher_keeps_the_patience_of_its_script() -> None:
     assert "WATCH_S" not in assembly(Settings()).job(record(), "agent-restart").environment
+
+
+def claiming(claims: dict[str, Claim], **attributes: str) -> AgentRecord:
+    task = TaskRef(task_id="t", step="claim", agent_id="S1", claims=claims)
+    return attrs.evolve(record(**attributes), facts=facts(EMPTY, NAMELESS), task=task)
+
+
+def test_a_plan_says_of_each_disk_how_far_the_operators_word_went() -> None:
+    signed = attrs.evolve(EMPTY, signature="ext4")
+    named = Settings(devices_overwrite=(EMPTY.by_id,))
+    plan = assembly(named).plan(record(**DEVICES), facts(signed, NAMELESS))
+    assert plan.claims() == {
+        "/dev/xvdf": Claim("p", "declared"),
+        EMPTY.by_id: Claim("p", "overwrite"),
+    }
+    assert assembly(Settings()).plan(record(), facts(EMPTY)).claims() == {
+        EMPTY.by_id: Claim("default", "auto")
+    }
+
+
+@pytest.mark.parametrize("attributes", [{}, DEVICES], ids=["as launched", "reworded since"])
+def test_a_claim_looks_at_what_was_written_down_however_often_it_is_posted(
+    attributes: dict[str, str],
+) -> None:
+    claims = {
+        "/dev/a": Claim("p"),
+        "/dev/b": Claim("q", "declared"),
+        "/dev/c": Claim("p", "overwrite"),
+    }
+    told = assembly(Settings()).job(claiming(claims, **attributes), "claim").environment
+    assert (told["DEVICES"], told["DEVICES_DECLARED"], told["DEVICES_OVERWRITE"]) == (
+        "/dev/a",
+        "/dev/b",
+        "/dev/c",
+    )
+
+
+def test_a_claim_that_does_not_say_what_it_looks_at_is_not_posted() -> None:
+    with pytest.raises(StepFaultError, match="no device is named"):
+        assembly(Settings()).job(claiming({}), "claim")

@@ -37,6 +37,7 @@ FLOOR: Final[Mapping[str, str]] = {
     "blkid": "-o -p",
     "cat": "",
     "chmod": "",
+    "chown": "",
     "cmp": "-i -n -s",
     "curl": "--config --connect-timeout --fail --location --max-filesize --max-time --output "
     "--proto --proto-redir --show-error --silent --write-out",

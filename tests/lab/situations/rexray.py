@@ -93,6 +93,11 @@ ROWS: Final = (
     ),
     _THERE(name="another version is installed", environment={"PACKAGE_VERSION": "0.12.0"}),
     _THERE(
+        name="its file was edited, and the state folder is full",
+        real=f"echo '# edited' >>{_CONFIG}\n{FULL_STATE}",
+        model=together(_edit, dials(full="state")),
+    ),
+    _THERE(
         name="its settings changed, and the state folder is full",
         wish={"thick": True},
         real=FULL_STATE,

@@ -30,8 +30,9 @@ _CONNECTED: Final = partial(Situation, step="survey", base="connected")
 _AGENT: Final = partial(Situation, step="survey", base="agent")
 _OPEN_RECEIPT: Final = """
 boot=$(cat /proc/sys/kernel/random/boot_id)
-printf '{{"version":1,"entries":[{{"step":"reboot","state":"open","boot_id":"%s"}}]}}' {} \
-    >/var/lib/scaleio-framework/receipt.json
+rm /var/lib/scaleio-framework/receipt.d/*
+printf '{{"step":"reboot","state":"open","boot_id":"%s"}}\n' {} \
+    >/var/lib/scaleio-framework/receipt.d/reboot.json
 """
 _RESOURCES: Final = (
     '[{"name":"cpus","type":"SCALAR","scalar":{"value":2}},'
