@@ -138,8 +138,8 @@ write_wanted() {
 #   undo     puts the files back, and leaves the agent alone
 watcher() {
     printf '#!/bin/sh\n'
-    printf "UNIT='%s'\nAGENT='%s'\nMASTER='%s'\nISOLATION='%s'\nINIT='%s'\nPATIENCE_S=300\nGUARD='%s'\nWAIT='%s'\n" \
-        "$AGENT_UNIT" "$MESOS_AGENT_ENDPOINT" "$MASTER_ENDPOINT" "$ISOLATION_TO" "$INIT" "$GUARD" "$WAIT"
+    printf "UNIT='%s'\nAGENT='%s'\nMASTER='%s'\nISOLATION='%s'\nINIT='%s'\nPATIENCE_S=300\nGUARD='%s'\nWAIT='%s'\nWAS='%s'\n" \
+        "$AGENT_UNIT" "$MESOS_AGENT_ENDPOINT" "$MASTER_ENDPOINT" "$ISOLATION_TO" "$INIT" "$GUARD" "$WAIT" "$pid"
     cat <<'WATCH'
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -378,7 +378,7 @@ case $how in
         seen=$(main_pid)
         ;;
     wait)
-        seen=$(main_pid)
+        seen=$WAS # the process that has the old settings; it may be gone before this begins
         while [ "$(main_pid)" = "$seen" ] && ! shows_value; do
             [ -e "$BACKUP/changes" ] || exit 0
             sleep 5

@@ -78,7 +78,7 @@ class Watch:
         `fakes`: other functions; `tick` is the second."""
         given = (
             "AGENT_UNIT=mesos-slave MESOS_AGENT_ENDPOINT=a:1 MASTER_ENDPOINT=m:1\n"
-            f"ISOLATION_TO=new INIT={init} GUARD=guard WAIT=wait\n"
+            f"ISOLATION_TO=new INIT={init} GUARD=guard WAIT=wait pid=7\n"
         )
         step = script_text("isolator")
         writer = step[step.index("\nwatcher() {") : step.index("\n# The agent starts with")]
@@ -378,3 +378,12 @@ def test_a_file_is_installed_whole_or_not_at_all_also_within_a_condition(
     assert (done.returncode, done.stdout) == (0, "")
     assert (tmp_path / "stood").read_text() == OLD
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "stood"]
+
+
+def test_an_agent_that_ended_before_the_wait_began_is_another_process_too(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, armed=False)
+    fakes = "set -- wait; pid() { echo 8; }; shows() { false; }; knows_master() { true; }"
+    slept, said = watch.run(fakes=fakes)
+    assert slept > 0
+    assert "rolled-back" in said
+    assert watch.stood.read_text() == OLD
