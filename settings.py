@@ -19,6 +19,7 @@ import attrs
 
 from flags import kinds
 from flags.address import address_towards, in_url
+from flags.ensemble import is_ensemble, read_ensemble
 from flags.flag import (
     Flag,
     Given,
@@ -62,7 +63,6 @@ MDM: Final = "building MDM nodes; the -scaleio.preconfig flags name those of a r
 PACKAGES: Final = "package addresses; they and their checksums come from -catalog"
 HELPERS: Final = "editing the store by flags"
 REXRAY_USER: Final = "a Gateway user for REX-Ray alone"
-PRINCIPAL: Final = "authenticating to the master"
 ISOLATOR: Final = "isolator modules; Mesos' own docker/volume isolator is used"
 EXECUTOR: Final = "custom executors; steps run as command tasks"
 NO_STORE: Final = (
@@ -117,7 +117,8 @@ class Settings:
 
     uri: tuple[str, ...] = row(
         "uri", ("http://127.0.0.1:5050",), kinds.MASTERS,
-        "Mesos masters; any of them leads to the leader.", was="MESOS_MASTER_HTTP",
+        "Mesos masters, any of which leads to the leader; or the ZooKeeper that names it.",
+        was="MESOS_MASTER_HTTP",
         shown="127.0.0.1:5050")
     user: str = row(
         "user", "", kinds.USER, "User that runs the steps; must be able to install packages.",
@@ -128,8 +129,24 @@ class Settings:
     role: str = row(
         "role", "scaleio", kinds.ROLE, "Role in Mesos, and the place in the store.",
         was="ROLE", generic=True)
-    mesos_principal: str = unbuilt_row("mesos.principal", "", kinds.TEXT, "", PRINCIPAL)
-    mesos_secret_file: str = unbuilt_row("mesos.secret-file", "", kinds.TEXT, "", PRINCIPAL)
+    mesos_principal: str = row(
+        "mesos.principal", "", kinds.PRINCIPAL, "Principal of this framework, as the master's "
+        "credentials and ACLs name it.")
+    mesos_secret_file: str = row(
+        "mesos.secret-file", "", kinds.TEXT,
+        "File with the principal's secret for HTTP basic authentication; read again after a 401.")
+    mesos_ca_file: Path | None = row(
+        "mesos.ca-file", None, kinds.FILE,
+        "Certificates (PEM) that may sign those of masters and agents.",
+        shown="those that the system trusts")
+    mesos_cert_file: Path | None = row(
+        "mesos.cert-file", None, kinds.FILE, "Our certificate (PEM) for masters that ask for one.")
+    mesos_key_file: Path | None = row(
+        "mesos.key-file", None, kinds.FILE, "Its private key (PEM).",
+        shown="in the certificate's file")
+    mesos_adopt: bool = _switch(
+        "mesos.adopt", "Take over our own framework that the master still knows, if the store has "
+        "lost its id.")
     mesos_failover_timeout: float = row(
         "mesos.failover-timeout", 1209600.0, kinds.SECONDS,
         "How long Mesos keeps our tasks while no scheduler is there (14 days).")
@@ -303,12 +320,23 @@ class Settings:
 
     # Found out while parsing; no flags.
     rest_token: Secret = NO_SECRET
+    master_credentials: Secret = NO_SECRET  # user:password for the ensemble in -uri
     warnings: tuple[str, ...] = ()
 
     @property
     def master_urls(self) -> tuple[str, ...]:
-        """scheme://host:port of each."""
-        return self.uri
+        """scheme://host:port of each; () where ZooKeeper names the leader."""
+        return () if self.master_ensemble else self.uri
+
+    @property
+    def master_ensemble(self) -> str:
+        """zk://host:port,host:port/path without credentials; "" where the masters are named."""
+        return self.uri[0] if is_ensemble(self.uri[0]) else ""
+
+    @property
+    def master_scheme(self) -> str:
+        """For masters that ZooKeeper names: it tells addresses, not whether they speak TLS."""
+        return "https" if self.mesos_ca_file or self.mesos_cert_file else "http"
 
     @property
     def preconfigured(self) -> bool:
@@ -334,8 +362,13 @@ class Settings:
         """The host part of our URL, never empty. Looks up the master's name: not for the loop."""
         address = self.rest_address
         if not address or address in {"0.0.0.0", "::"}:
-            address = address_towards(*self.master_urls, self.gateway_address)
+            address = address_towards(*self._seen_from_masters(), self.gateway_address)
         return in_url(address)
+
+    def _seen_from_masters(self) -> tuple[str, ...]:
+        """Addresses on the masters' side: the masters', or those of their ensemble."""
+        text = self.master_ensemble
+        return read_ensemble(text).servers if text else self.master_urls
 
 
 # fmt: on
@@ -356,6 +389,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         "hostname": socket.gethostname(),
         **{attribute: value for attribute, value in values.items() if value != ""},
         "scaleio_password": _password(given),
+        **_masters(values.get("uri")),
         "rest_token": _token(given.get("rest.token-file")),
         "warnings": _warnings(given, environ),
     }
@@ -373,6 +407,16 @@ def help_text(width: int = 100) -> str:
 def docs_table() -> str:
     """The table of `docs/flags.md`."""
     return markdown_of(FLAGS)
+
+
+def _masters(uri: object) -> dict[str, object]:
+    """The ensemble's credentials apart from its address, so that this can be shown."""
+    match uri:
+        case (str(text),) if is_ensemble(text):
+            ensemble = read_ensemble(text)
+            return {"uri": (str(ensemble),), "master_credentials": Secret(ensemble.credentials)}
+        case _:
+            return {}
 
 
 def _password(given: Mapping[str, Given]) -> Secret:
@@ -424,6 +468,10 @@ def _check(settings: Settings) -> None:
         )
     if len(set(mdms.values())) < len(mdms):
         raise SettingsError("-scaleio.preconfig.*: primary, secondary, tiebreaker must differ")
+    if settings.mesos_secret_file and not settings.mesos_principal:
+        raise SettingsError("-mesos.secret-file: whose secret? give -mesos.principal, too")
+    if settings.mesos_key_file and not settings.mesos_cert_file:
+        raise SettingsError("-mesos.key-file: the key of what? give -mesos.cert-file, too")
     if settings.health_capacity_high >= settings.health_capacity_critical:
         raise SettingsError(
             f"-health.capacity-high: {settings.health_capacity_high} is not less than "
@@ -438,6 +486,12 @@ def _warnings(given: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
         found.append(
             "-scaleio.password: a password on the command line stands in Marathon, in shell "
             "histories and for a moment in ps; use -scaleio.password-file"
+        )
+    masters = given.get("uri")
+    if masters and masters.rank == 0 and "@" in masters.text:
+        found.append(
+            "-uri: a password on the command line stands in ps and in shell histories; give the "
+            "address in the variable SCALEIO_URI"
         )
     known = {flag.own_variable for flag in FLAGS} | {REEXECUTED}
     found += [

@@ -25,19 +25,18 @@ from actors.gateway_poller import GatewayPoller
 from actors.health_monitor import HealthMonitor
 from actors.journal import Journal
 from actors.mailbox import Mailbox, Vitals
-from actors.master_link import MasterLink, Session
+from actors.master_link import MasterLink
+from actors.master_session import Session
+from actors.master_writer import MasterWriter
 from actors.offer_broker import OfferBroker
-from actors.ports import Gateway, Mesos, Sandbox, Store
+from actors.ports import Gateway, Leaders, Mesos, Sandbox, Store
 from actors.rollout_gate import RolloutGate
 from actors.roster import Roster
 from actors.supervision import EndOfServiceError, supervise
 from domain import health, inbox, records, rollout
 from domain.agent import AgentRecord, Phase
 from domain.draft import Agent, Rules
-from domain.facts import Receipt
 from domain.inbox import AgentInbox
-from domain.plan import AGENT_RESTART
-from domain.rollout import Rebooting
 from protocol.mesos.calls import FrameworkInfo
 from settings import Redactor, Settings
 
@@ -64,6 +63,7 @@ class Outside:
     """Everything beyond our process, as ports; production and simulation differ in here only."""
 
     mesos: Mesos
+    leaders: Leaders
     sandbox: Sandbox
     gateway: Gateway
     store: Store
@@ -130,6 +130,7 @@ class Service:
             hostname=settings.hostname,
             webui_url="",  # known when the web server listens
             failover_timeout_s=settings.mesos_failover_timeout,
+            principal=settings.mesos_principal,
         )
 
     def _compose(self) -> None:
@@ -137,19 +138,28 @@ class Service:
         settings, outside, board = self.settings, self.outside, self.board
         self.link = MasterLink(
             mesos=outside.mesos,
-            masters=settings.master_urls,
+            leaders=outside.leaders,
             session=self.session,
-            mailbox=self.writer_box,
+            writer=self.writer_box,
             broker=self.broker_box,
             board=board,
             chance=outside.chance.rng,
             store_id=self._store_id,
+            adopt=settings.mesos_adopt,
+        )
+        self.writer = MasterWriter(
+            mesos=outside.mesos,
+            session=self.session,
+            mailbox=self.writer_box,
+            broker=self.broker_box,
+            board=board,
         )
         self.roster = Roster(
             mailbox=self.roster_box,
             mesos=outside.mesos,
             leader=lambda: self.session.base if board.link.state == "subscribed" else "",
             birth=self._birth,
+            board=board,
             poll_s=settings.mesos_poll_agents,
         )
         self.broker = OfferBroker(
@@ -159,6 +169,8 @@ class Service:
             agents=self.mailbox_of,
             board=board,
             chance=outside.chance.rng,
+            wall=outside.chance.wall,
+            role=settings.role,
             may_suppress=lambda: self.roster.listing_works,
             set_suppressed=self._set_suppressed,
             renew=self.link.renew,
@@ -210,6 +222,7 @@ class Service:
                 probe=settings.probe == "on",
             ),
             framework_id=lambda: self.session.info.framework_id,
+            agent_scheme=lambda: self.session.base.partition("://")[0] or "http",
             redact=self.redactor,
             on_stored=outside.on_stored,
         )
@@ -237,7 +250,7 @@ class Service:
             foundation.start_soon(supervise, self.journal.mailbox.vitals, self.journal.run)
             foundation.start_soon(self._end_without_store)
             async with trio.open_nursery() as wire:
-                wire.start_soon(supervise, self.writer_box.vitals, self.link.write)
+                wire.start_soon(supervise, self.writer_box.vitals, self.writer.run)
                 async with trio.open_nursery() as edge:
                     self._announce(await edge.start(self._serve_web, stop))
                     self._start_actors(edge)
@@ -307,29 +320,18 @@ class Service:
     def _restore(self, record: AgentRecord) -> None:
         self._new_agent(record, stored=record)
         self.roster.remember(record)
-        if record.slot:
-            self.gate.slots.add(record.host)
-        if record.restarting:
-            self.gate.restarting.add(record.host)
-        if record.undone == "halt":
-            self.gate.undone.add(record.host)
-        facts = record.facts
-        if facts is not None and Receipt(step=AGENT_RESTART, state="kept") in facts.receipts:
-            self.gate.kept.add(record.host)
-        permit = record.reboot.permit if record.reboot is not None else ""
-        if permit or record.rebooted:
-            self.gate.rebooting[record.host] = Rebooting(
-                host=record.host,
-                address=record.address,
-                provides_storage=bool(record.sds_id),
-                permit=permit,
-            )
+        self.gate.restore(record)
 
     async def _store_id(self, framework_id: str) -> None:
+        """Durable when it returns; "" forgets who we were."""
         record = records.FrameworkRecord(
-            framework_id=framework_id, name=FRAMEWORK_NAME, role=self.settings.role
+            framework_id=framework_id,
+            name=FRAMEWORK_NAME,
+            principal=self.settings.mesos_principal,
+            role=self.settings.role,
         )
-        await self.journal.save({records.FRAMEWORK_KEY: records.encode(record)})
+        kept = records.encode(record) if framework_id else None
+        await self.journal.save({records.FRAMEWORK_KEY: kept})
 
     # -- agents ----------------------------------------------------------------------------------
 
@@ -379,7 +381,12 @@ class Service:
         return 503, "the rollout gate does not answer"
 
     def command(self, name: str, host: str) -> tuple[int, str]:
-        """hold, resume, retry for one agent; refused with 503 when its mailbox is full."""
+        """hold, resume, retry for one agent; refused with 503 when its mailbox is full.
+
+        register, for no agent: as a new framework, where the id is dead.
+        """
+        if name == "register":
+            return self.link.register_anew()
         mailbox = self.mailbox_of(host)
         if mailbox is None:
             return 404, f"no agent {host}"

@@ -66,6 +66,7 @@ class Links:
     chance: Chance
     rules: Rules
     framework_id: Callable[[], str]
+    agent_scheme: Callable[[], str]  # http or https, as the masters
     redact: Callable[[str], str]
     on_stored: Callable[[AgentRecord], None] = lambda _: None
 
@@ -173,8 +174,7 @@ class AgentActor:
                 )
                 await links.writer.put(messages.Send(call=call))
             case effects.Kill():
-                kill = calls.Kill(task_id=effect.task_id, agent_id=effect.agent_id)
-                await links.writer.put(messages.Send(call=kill))
+                self._broker(messages.KillTask(task_id=effect.task_id, agent_id=effect.agent_id))
             case effects.ReadOutput():
                 self._in_background(effect)
             case effects.AskSlot():
@@ -272,7 +272,7 @@ class AgentActor:
         texts = {"stdout": "", "stderr": ""}
         fault = ""
         where = {
-            "agent_url": f"http://{_bracketed(record.address)}:{record.port}",
+            "agent_url": f"{self.links.agent_scheme()}://{_bracketed(record.address)}:{record.port}",
             "framework_id": self.links.framework_id(),
             "task_id": effect.task_id,
         }

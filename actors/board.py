@@ -5,6 +5,7 @@ Writers replace whole frozen values; readers never wait. Times are seconds on th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,8 +15,10 @@ import trio
 from domain.facts import Facts
 from domain.layout import Layout
 from domain.storage import StorageSnapshot
+from protocol.mesos.operator import AgentSeen
 
 REPR_CHARACTERS_MAX: Final = 100_000
+HOLD_BOUNDS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +109,34 @@ class LinkSnapshot:
 
 
 @attrs.frozen(kw_only=True)
+class OfferTally:
+    """Offers since the process began. An answered one was held from arrival to its answer.
+
+    `held` counts them by HOLD_BOUNDS_S (the last bound is infinity); `void` ones were answered by
+    nobody: rescinded, or gone with their subscription.
+    """
+
+    received: int = 0
+    accepted: int = 0
+    declined: int = 0
+    void: int = 0
+    held: tuple[int, ...] = (0,) * (len(HOLD_BOUNDS_S) + 1)
+    held_s: float = 0.0  # sum
+    held_max_s: float = 0.0
+
+    def answered(self, count: int, held_s: float, *, accepted: bool) -> OfferTally:
+        at = bisect_left(HOLD_BOUNDS_S, held_s)
+        return attrs.evolve(
+            self,
+            accepted=self.accepted + count * accepted,
+            declined=self.declined + count * (not accepted),
+            held=(*self.held[:at], self.held[at] + count, *self.held[at + 1 :]),
+            held_s=self.held_s + count * held_s,
+            held_max_s=max(self.held_max_s, held_s),
+        )
+
+
+@attrs.frozen(kw_only=True)
 class GatewaySnapshot:
     """`storage` is the last good one; `error` is empty while polls succeed."""
 
@@ -134,6 +165,9 @@ class Board:
     gateway: GatewaySnapshot = attrs.field(factory=GatewaySnapshot)
     conditions: tuple[Condition, ...] = ()
     verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no offer fits its want
+    offers: OfferTally = attrs.field(factory=OfferTally)
+    seen: Mapping[str, AgentSeen] = attrs.field(factory=dict)  # agent id -> the master's last word
+    maintenance: dict[str, str] = attrs.field(factory=dict)  # host -> what operators announced
     actors: dict[str, Callable[[], ActorSnapshot]] = attrs.field(factory=dict)
     store_kind: str = ""
     gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no reboot yet
@@ -141,8 +175,9 @@ class Board:
     _changed: trio.Event = attrs.field(factory=trio.Event)
 
     def why_waiting(self, shown: AgentSnapshot) -> str:
-        """The agent's own reason, and what broker and gate say of its wish."""
-        said = (self.gate_verdicts.get(shown.host, ""), self.verdicts.get(shown.host, ""))
+        """The agent's own reason, and what gate, broker and operators say of its wish."""
+        told = (self.gate_verdicts, self.verdicts, self.maintenance)
+        said = [texts.get(shown.host, "") for texts in told]
         return "; ".join(text for text in (shown.reason, *said) if text)
 
     def touch(self) -> None:

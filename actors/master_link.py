@@ -1,12 +1,12 @@
-"""The one subscription: finds the leader, reads the stream, and sends the calls.
+"""The reader of the one subscription: finds the leader, subscribes, and passes events on.
 
-Two tasks: the reader (`run`) and the single writer (`write`). They share the `Session`; every
-event and call carries its generation, so that nothing of an old subscription is mistaken for
-the current one. What an answer means is decided in `protocol.mesos.session`.
+Every event carries its generation, so that nothing of an old subscription is mistaken for the
+current one. What an answer means is decided in `protocol.mesos.session`.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -18,67 +18,109 @@ import trio
 
 from actors.board import Board
 from actors.mailbox import Mailbox
-from actors.messages import BrokerInbox, CallResult, FromMaster, LinkDown, WriterInbox
-from actors.ports import Mesos, MesosAnswer, MesosStream, MesosUnreachableError
+from actors.master_session import Session
+from actors.messages import BrokerInbox, FromMaster, LinkDown, Send, WriterInbox
+from actors.ports import (
+    CredentialsError,
+    Leaders,
+    LeaderUnknownError,
+    Mesos,
+    MesosAnswer,
+    MesosStream,
+    MesosUnreachableError,
+)
 from actors.supervision import EndOfServiceError
+from domain.identity import Adopt, Register, Wait, identify
 from protocol.mesos import calls, events, operator, session
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.recordio import RecordReader
-from protocol.mesos.session import Signal, State, Verdict
+from protocol.mesos.session import Remedy, Signal, State, Verdict, lost
 
 HEARTBEAT_MISSES_MAX: Final = 5  # what the Mesos scheduler API guide advises
 BROKER_PATIENCE_S: Final = 5.0  # the master buffers for slow readers without bound
 FIRST_EVENT_S: Final = 75.0
-SUBSCRIBE_ANSWER_S: Final = 30.0
+LIVELY_BYTES: Final = 1024  # fewer without an event are no sign of life
 PAUSE_FIRST_S: Final = 1.0
 PAUSE_CEILING_S: Final = 15.0
 PAUSE_SLOW_S: Final = 60.0  # a person has to change something first
+SECRET_LOOK_S: Final = 5.0  # meanwhile the secret's file is looked at
+STEADY_S: Final = 30.0  # a subscription that lasted so long was a good one
 REDIRECTS_MAX: Final = 5
+UNANSWERED_S: Final = 75.0  # so long a SUBSCRIBE on its way may still take our own place
 EXIT_SUPERSEDED: Final = 4
+UPDATE_FRAMEWORK_SINCE: Final = (1, 9)
 
 log = structlog.get_logger()
 
 
 @attrs.define
-class Session:
-    """What reader and writer share. `generation` counts subscriptions."""
-
-    info: calls.FrameworkInfo
-    state: State = State.DISCONNECTED
-    generation: int = 0
-    base: str = ""
-    stream_id: str = ""
-    version: calls.Version = (1, 0)
-    suppressed: bool = False
-
-
-@attrs.define
 class MasterLink:
     mesos: Mesos
-    masters: tuple[str, ...]  # scheme://host:port, tried in random order
+    leaders: Leaders
     session: Session
-    mailbox: Mailbox[WriterInbox]
+    writer: Mailbox[WriterInbox]
     broker: Mailbox[BrokerInbox]
     board: Board
     chance: random.Random
-    store_id: Callable[[str], Awaitable[None]]  # returns when the framework id is durable
-    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    store_id: Callable[[str], Awaitable[None]]  # returns when durable; "" forgets it
+    adopt: bool = False
     _attempt: int = attrs.field(default=0, init=False)
-
-    # -- the reader -------------------------------------------------------------------------
+    _said: str = attrs.field(default="", init=False)
+    _unanswered_until: float = attrs.field(default=float("-inf"), init=False)
+    _anew: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     async def run(self) -> None:
         """Subscribe, read until it ends, pause, again; ends only where the table has an end."""
         while True:
+            began = self.board.link.subscriptions
             verdict = await self._subscribe_once()
+            steady = trio.current_time() - self.board.link.since >= STEADY_S
+            if self.board.link.subscriptions > began and steady:
+                self._attempt = 0
             self._signal(verdict.signal, verdict.sentence)
             if self.session.state is State.SUPERSEDED:
                 raise EndOfServiceError(verdict.sentence, EXIT_SUPERSEDED)
             if self.session.state is State.REMOVED:
                 log.error("the framework id is dead", cure=verdict.sentence)
-                await trio.sleep_forever()
-            log.warning("not subscribed", reason=verdict.sentence)
-            await trio.sleep(self._pause_s(slow=verdict.slow))
+                await self._wait_for_operator()
+                continue
+            self._say(verdict.sentence)
+            await self._pause(verdict.remedy)
+
+    def _say(self, sentence: str) -> None:
+        """Each trouble once, not at each attempt."""
+        level = logging.DEBUG if sentence == self._said else logging.WARNING
+        log.log(level, "not subscribed", reason=sentence)
+        self._said = sentence
+
+    # -- between subscriptions ------------------------------------------------------------------
+
+    def register_anew(self) -> tuple[int, str]:
+        """An operator's word: HTTP status and a sentence."""
+        if self.session.state is not State.REMOVED:
+            return 409, "the framework id is not dead: there is no reason to register anew"
+        self._anew.set()
+        return 202, "the dead framework id is forgotten, and this scheduler registers anew"
+
+    async def _wait_for_operator(self) -> None:
+        self._anew = trio.Event()
+        await self._anew.wait()
+        await self.store_id("")
+        self.session.info = attrs.evolve(self.session.info, framework_id="")
+        self._signal(Signal.ANEW)
+
+    async def _pause(self, remedy: Remedy) -> None:
+        """Until time is up; or, after a moment, another leader or another secret is there."""
+        if remedy is Remedy.NONE:
+            return
+        whole_s = self._pause_s(slow=remedy in (Remedy.PERSON, Remedy.CREDENTIALS))
+        moment_s = min(whole_s, PAUSE_FIRST_S)
+        await trio.sleep(moment_s)
+        with trio.move_on_after(whole_s - moment_s):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._until_led, nursery.cancel_scope)
+                if remedy is Remedy.CREDENTIALS:
+                    nursery.start_soon(self._until_renewed, nursery.cancel_scope)
 
     def _pause_s(self, *, slow: bool) -> float:
         self._attempt += 1
@@ -86,9 +128,27 @@ class MasterLink:
         ceiling = PAUSE_SLOW_S if slow else min(PAUSE_CEILING_S, doubled)
         return self.chance.uniform(ceiling / 2, ceiling)
 
+    async def _until_led(self, pause: trio.CancelScope) -> None:
+        await self.leaders.changed()
+        pause.cancel(reason="another leader is announced")
+
+    async def _until_renewed(self, pause: trio.CancelScope) -> None:
+        told = ""
+        while True:
+            try:
+                if await self.mesos.renew_credentials():
+                    pause.cancel(reason="the secret has changed")
+            except CredentialsError as error:
+                if str(error) != told:
+                    log.warning("the master's credentials can't be read", error=str(error))
+                told = str(error)
+            await trio.sleep(SECRET_LOOK_S)
+
     def _signal(self, signal: Signal, detail: str = "") -> None:
         session_ = self.session
         session_.state = session.advance(session_.state, signal)
+        if signal in (Signal.LOOK, Signal.ASKED):
+            detail = self.board.link.detail  # the last trouble stays in sight until it is over
         self.board.link = attrs.evolve(
             self.board.link,
             state=session_.state.value,
@@ -100,23 +160,53 @@ class MasterLink:
         )
         self.board.touch()
 
+    # -- finding the leader -----------------------------------------------------------------------
+
     async def _subscribe_once(self) -> Verdict:
-        """One attempt at the leader; the verdict tells why it ended."""
-        base = self.chance.choice(self.masters)
+        """One round over the masters, until one of them holds us; the verdict tells why it ended."""
+        self._signal(Signal.LOOK)
         try:
-            for _ in range(REDIRECTS_MAX):
-                self.session.base = base
-                self.session.version = await self._ask_version(base)
-                self._signal(Signal.ASKED)
-                outcome = await self._stream(base)
+            bases = await self.leaders.bases()
+        except LeaderUnknownError as error:
+            return lost(str(error))
+        troubles: dict[str, None] = {}
+        for base in bases:
+            self._signal(Signal.LOOK)
+            generation = self.session.generation
+            verdict = await self._follow(base)
+            held = self.session.generation != generation
+            if held or verdict.signal is not Signal.LOST or verdict.remedy is not Remedy.PAUSE:
+                return verdict
+            troubles[verdict.sentence] = None
+        return lost("; ".join(troubles) or "no master is known")
+
+    async def _follow(self, base: str) -> Verdict:
+        """This master, or the one that it points to."""
+        visited: list[str] = []
+        try:
+            while base not in visited and len(visited) <= REDIRECTS_MAX:
+                visited.append(base)
+                outcome = await self._ask(base)
                 if isinstance(outcome, Verdict):
                     return outcome
                 base = outcome
+                self._signal(Signal.LOOK)
         except MesosUnreachableError as error:
-            return Verdict(signal=Signal.LOST, sentence=f"{base} does not answer: {error}")
+            return lost(f"{base} does not answer: {error}")
         except RemoteMesosError as error:
-            return Verdict(signal=Signal.LOST, sentence=f"{base} broke the protocol: {error}")
-        return Verdict(signal=Signal.LOST, sentence=f"redirected in a circle, last to {base}")
+            return lost(f"{base} broke the protocol: {error}")
+        return lost(f"redirected in a circle, last to {base}")
+
+    async def _ask(self, base: str) -> Verdict | str:
+        """Why it is over with this master; a text is the base to go to instead."""
+        self.session.base = base
+        self.session.version = await self._ask_version(base)
+        if not self.session.info.framework_id:
+            instead = await self._identify(base)
+            if instead is not None:
+                return instead
+        self._signal(Signal.ASKED)
+        return await self._stream(base)
 
     async def _ask_version(self, base: str) -> calls.Version:
         answer = await self.mesos.get(base, "/version")
@@ -124,24 +214,58 @@ class MasterLink:
             raise RemoteMesosError(f"GET /version was answered {answer.status}; is it a master?")
         return calls.parse_version(operator.parse_version_answer(answer.body))
 
+    async def _identify(self, base: str) -> Verdict | str | None:
+        """None: go on and register. A framework of ours that the master keeps comes first."""
+        answer = await self.mesos.operator(base, operator.GET_FRAMEWORKS)
+        if answer.status != 200:
+            outcome = self._elsewhere(base, answer)
+            if isinstance(outcome, str) or outcome.remedy is Remedy.PAUSE:
+                return outcome
+            log.warning("can't look for a framework of ours", answer=outcome.sentence)
+            return None
+        known = operator.parse_frameworks(answer.body)
+        match identify(self.session.info, known, adopt=self.adopt):
+            case Wait(sentence):
+                return lost(sentence, Remedy.PERSON)
+            case Adopt(framework_id):
+                log.warning("taking over our own framework", framework_id=framework_id)
+                await self._keep(framework_id)
+            case Register():
+                pass
+        return None
+
+    async def _keep(self, framework_id: str) -> None:
+        await self.store_id(framework_id)
+        self.session.info = attrs.evolve(self.session.info, framework_id=framework_id)
+
+    # -- one subscription ---------------------------------------------------------------------------
+
     async def _stream(self, base: str) -> Verdict | str:
         """Hold one subscription; a text is the base to go to instead."""
-        info, version = self.session.info, self.session.version
-        body = calls.subscribe(info, version, suppressed=self.session.suppressed)
+        body, answered = self.session.subscription(), False
+        try:
+            async with self.mesos.subscribe(base, calls.SCHEDULER_PATH, body) as opened:
+                answered = True
+                if isinstance(opened, MesosAnswer):
+                    return self._elsewhere(base, opened)
+                return await self._hold(opened)
+        except MesosUnreachableError as error:
+            if error.sent and not answered:
+                self._unanswered_until = trio.current_time() + UNANSWERED_S
+            raise
+
+    async def _hold(self, stream: MesosStream) -> Verdict:
         self.session.generation += 1
         generation = self.session.generation
-        async with self.mesos.subscribe(base, calls.SCHEDULER_PATH, body) as opened:
-            if isinstance(opened, MesosAnswer):
-                return self._elsewhere(base, opened)
-            self.session.stream_id = opened.stream_id
-            try:
-                return await self._read(generation, opened)
-            finally:
-                self.session.stream_id = ""
-                with trio.move_on_after(BROKER_PATIENCE_S, shield=True):
-                    # Offers of this stream are void: the broker must hear of it even when
-                    # we are cancelled, and takes a message in far less than 5 s.
-                    await self.broker.put(LinkDown(generation=generation))
+        self.session.stream_id = stream.stream_id
+        try:
+            return await self._read(generation, stream)
+        finally:
+            self.session.stream_id = ""
+            with trio.move_on_after(BROKER_PATIENCE_S, shield=True):
+                # Offers of this stream are void: the broker must hear of it even when
+                # we are cancelled, and takes a message in far less than 5 s.
+                await self.broker.put(LinkDown(generation=generation))
 
     def _elsewhere(self, base: str, answer: MesosAnswer) -> Verdict | str:
         if answer.status in (301, 302, 307, 308):
@@ -149,28 +273,37 @@ class MasterLink:
             target = session.redirect_base(answer.headers.get("location", ""), scheme=scheme)
             if target is not None:
                 return target
-        return session.judge_answer(answer.status, answer.body)
+        principal = self.session.info.principal
+        verdict = session.judge_answer(answer.status, answer.body, principal=principal)
+        if verdict.remedy is not Remedy.FEWER:
+            return verdict
+        if self.session.minimal_for == self.session.version:
+            return attrs.evolve(verdict, remedy=Remedy.PERSON)
+        self.session.minimal_for = self.session.version
+        return verdict
 
     async def _read(self, generation: int, stream: MesosStream) -> Verdict:
         """Events to the broker until the stream ends, is silent, or the session is dropped."""
-        with trio.CancelScope() as self._scope:
+        with trio.CancelScope() as self.session.scope:
             async with aclosing(stream.chunks()) as chunks:
                 return await self._read_events(generation, chunks)
-        return Verdict(signal=Signal.LOST, sentence="the master no longer knows our subscription")
+        return lost("the subscription was left, to take a new one")
 
     async def _read_events(self, generation: int, chunks: AsyncGenerator[bytes, None]) -> Verdict:
         reader = RecordReader()
-        silence_s = FIRST_EVENT_S
+        silence_s, alive_at = FIRST_EVENT_S, trio.current_time()
         while True:
             chunk: bytes | None = None
-            with trio.move_on_after(silence_s) as silence:
+            with trio.move_on_at(alive_at + silence_s) as silence:
                 chunk = await anext(chunks, None)
             if silence.cancelled_caught:
-                why = f"the master was silent for {silence_s:g} s"
-                return Verdict(signal=Signal.LOST, sentence=why)
+                return lost(f"the master was silent for {silence_s:g} s")
             if chunk is None:
-                return Verdict(signal=Signal.LOST, sentence="the master closed the stream")
+                return lost("the master closed the stream")
+            if len(chunk) >= LIVELY_BYTES:  # part of a record that takes its time
+                alive_at = trio.current_time()
             for record in reader.feed(chunk):
+                alive_at = trio.current_time()
                 event = events.decode_event(record, role=self.session.info.role)
                 if isinstance(event, events.Subscribed):
                     silence_s = event.heartbeat_s * HEARTBEAT_MISSES_MAX
@@ -179,91 +312,45 @@ class MasterLink:
                     return verdict
 
     async def _event(self, generation: int, event: events.Event) -> Verdict | None:
+        at = trio.current_time()
         if isinstance(event, events.ErrorEvent):
-            return session.judge_error(event.message)
+            return session.judge_error(event.message, by_ourselves=at < self._unanswered_until)
         if isinstance(event, events.Subscribed):
-            await self._subscribed(event)
+            verdict = await self._subscribed(generation, event)
+            if verdict is not None:
+                return verdict
         if self.session.state is not State.SUBSCRIBED:
             return None  # before 1.5.1 a HEARTBEAT could come first
         with trio.move_on_after(BROKER_PATIENCE_S) as patience:
-            await self.broker.put(FromMaster(generation=generation, event=event))
+            await self.broker.put(FromMaster(generation=generation, event=event, at=at))
         if patience.cancelled_caught:
-            why = "our broker is overloaded: starting afresh"
-            return Verdict(signal=Signal.LOST, sentence=why)
+            return lost("our broker is overloaded: starting afresh")
         return None
 
-    async def _subscribed(self, event: events.Subscribed) -> None:
+    async def _subscribed(self, generation: int, event: events.Subscribed) -> Verdict | None:
         """The id is durable before anything else is done with the connection."""
-        self._attempt = 0
-        if event.framework_id != self.session.info.framework_id:
-            await self.store_id(event.framework_id)
-            self.session.info = attrs.evolve(self.session.info, framework_id=event.framework_id)
+        fresh = event.framework_id != self.session.info.framework_id
+        if fresh:
+            await self._keep(event.framework_id)
         if event.master_version:
             self.session.version = calls.parse_version(event.master_version)
         self._signal(Signal.SUBSCRIBED)
         self.board.link = attrs.evolve(
             self.board.link, subscriptions=self.board.link.subscriptions + 1
         )
+        self._said = ""
         log.info("subscribed", master=self.session.base, framework_id=event.framework_id)
+        return self._outlive_us(generation) if fresh else None
 
-    # -- the writer -------------------------------------------------------------------------
-
-    async def write(self) -> None:
-        """One call at a time: the master handles calls of one connection in order."""
-        while True:
-            message = await self.mailbox.receive()
-            current = self.session.generation
-            stale = message.generation is not None and message.generation != current
-            if self.session.state is not State.SUBSCRIBED or stale:
-                self._tell(message.call, "refused", "not subscribed")
-                continue
-            await self._post(message.call)
-
-    async def _post(self, call: calls.Call) -> None:
-        session_ = self.session
-        body = calls.encode_call(
-            call,
-            framework_id=session_.info.framework_id,
-            role=session_.info.role,
-            version=session_.version,
-        )
-        base, stream_id = session_.base, session_.stream_id
-        try:
-            answer = await self.mesos.call(base, calls.SCHEDULER_PATH, body, stream_id)
-        except MesosUnreachableError as error:
-            if error.sent:
-                self._fence(stream_id, "a call was not answered")
-            self._tell(call, "unknown" if error.sent else "refused", str(error))
-            return
-        if answer.status == 202:
-            self._tell(call, "sent", "")
-            return
-        if answer.status < 300:
-            self._fence(stream_id, "a call was answered by something that is no master")
-            self._tell(call, "unknown", f"{answer.status} {answer.body[:200]}")
-            return
-        self.mailbox.vitals.last_error = f"{type(call).__name__}: {answer.status} {answer.body}"
-        log.warning(
-            "a call was refused",
-            call=type(call).__name__,
-            status=answer.status,
-            answer=answer.body[:200],
-        )
-        lost = session.call_lost_the_session(answer.status, answer.body)
-        if lost or answer.status in (307, 503):
-            self._fence(stream_id, "the master does not know our subscription")
-        self._tell(call, "refused", f"{answer.status} {answer.body[:200]}")
-
-    def _fence(self, stream_id: str, why: str) -> None:
-        """A new subscription has a new stream id: what is still on its way comes to nothing."""
-        if self.session.stream_id == stream_id:
-            self._scope.cancel(reason=why)
+    def _outlive_us(self, generation: int) -> Verdict | None:
+        """Now that we can come back as ourselves, our tasks may wait for us as long as is wished."""
+        info, suppressed = self.session.info, self.session.suppressed
+        if self.session.version >= UPDATE_FRAMEWORK_SINCE:
+            call = calls.UpdateFramework(info=info, suppressed=suppressed)
+            if self.writer.offer(Send(call=call, generation=generation)):
+                return None
+        return lost("registered; subscribing again with the whole failover timeout", Remedy.NONE)
 
     def renew(self) -> None:
         """Subscribe anew: the master takes back every offer that it believes us to hold."""
-        self._fence(self.session.stream_id, "an agent is not offered any more")
-
-    def _tell(self, call: calls.Call, outcome: str, detail: str) -> None:
-        """Only launches need to know; a lost note is mended by reconciliation."""
-        if isinstance(call, calls.Accept):
-            self.broker.offer(CallResult(call=call, outcome=outcome, detail=detail))
+        self.session.fence(self.session.stream_id, "an agent is not offered any more")

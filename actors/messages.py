@@ -34,6 +34,7 @@ class Send:
 
     call: Call
     generation: int | None = None  # None: whatever subscription there is
+    offered_at: float | None = None  # the oldest of its offers came then (run's clock)
 
 
 WriterInbox = Send
@@ -47,6 +48,7 @@ class FromMaster:
 
     generation: int
     event: Event
+    at: float  # when it was read, on the run's clock
 
 
 @attrs.frozen(kw_only=True)
@@ -83,15 +85,27 @@ class TrackTask:
 
 
 @attrs.frozen(kw_only=True)
+class KillTask:
+    """Kill it, again and again until it is over."""
+
+    task_id: str
+    agent_id: str
+
+
+@attrs.frozen(kw_only=True)
 class CallResult:
-    """What became of an ACCEPT or KILL: sent, refused (not processed), unknown."""
+    """What became of an ACCEPT.
+
+    `outcome`: sent, refused (not processed: try again), rejected (nor will it ever be), unknown.
+    """
 
     call: Call
     outcome: str
     detail: str = ""
+    offered_at: float | None = None
 
 
-BrokerInbox = FromMaster | LinkDown | Want | GiveBack | TrackTask | CallResult
+BrokerInbox = FromMaster | LinkDown | Want | GiveBack | TrackTask | KillTask | CallResult
 
 # -- the roster: observations, newest wins -------------------------------------------------------
 
@@ -112,6 +126,7 @@ class AgentsListed:
     """The whole list of the operator API; `complete_since` is when it was asked for."""
 
     agents: tuple[AgentSeen, ...]
+    recovered: frozenset[str] = frozenset()  # known to the registry, not yet back
 
 
 @attrs.frozen(kw_only=True)

@@ -23,6 +23,10 @@ class StoreConflictError(StoreError):
     """Somebody else wrote: we have lost the leader lock, and must not write any more."""
 
 
+class StoreInUseError(StoreError):
+    """Another scheduler has it now; the text says which, and what to do."""
+
+
 class Store(Protocol):
     """Versioned records by key ('framework', 'agents/<host>', ...), values are JSON bytes."""
 
@@ -73,8 +77,35 @@ class MesosUnreachableError(Exception):
         self.sent = sent
 
 
+class LeaderUnknownError(Exception):
+    """Nobody tells who may lead; the text says whom we asked, what came, and what to do."""
+
+
+class Leaders(Protocol):
+    """Where the masters are: a fixed list, or what ZooKeeper tells."""
+
+    async def bases(self) -> tuple[str, ...]:
+        """scheme://host:port of each master worth asking, the likeliest leader first.
+
+        Raises LeaderUnknownError within a timeout of its own. Any of them may redirect.
+        """
+
+    async def changed(self) -> None:
+        """Return when another leader was announced since `bases`; for ever with a fixed list.
+
+        It shortens a pause; a healthy subscription is never left for it.
+        """
+
+
+class CredentialsError(Exception):
+    """The master's secret can't be read; the text names the file and what is expected."""
+
+
 class Mesos(Protocol):
     """HTTP with one master. `base` is scheme://host:port."""
+
+    async def renew_credentials(self) -> bool:
+        """Read the secret again; True if it has changed. Raises CredentialsError."""
 
     def subscribe(
         self, base: str, path: str, body: bytes

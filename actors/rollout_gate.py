@@ -27,7 +27,10 @@ from actors.messages import (
     SnapshotTaken,
 )
 from domain import inbox, rollout
+from domain.agent import AgentRecord
+from domain.facts import Receipt
 from domain.inbox import AgentInbox
+from domain.plan import AGENT_RESTART
 from domain.rollout import Rebooting
 
 TICK_S: Final = 5.0
@@ -58,6 +61,26 @@ class RolloutGate:
     undone: set[str] = attrs.field(factory=set)  # the host went back: nobody else begins
     kept: set[str] = attrs.field(factory=set)  # came back with the new settings
     permits: list[tuple[AskPermit, float]] = attrs.field(factory=list)  # asked at
+
+    def restore(self, record: AgentRecord) -> None:
+        """What that agent held when the process ended."""
+        if record.slot:
+            self.slots.add(record.host)
+        if record.restarting:
+            self.restarting.add(record.host)
+        if record.undone == "halt":
+            self.undone.add(record.host)
+        facts = record.facts
+        if facts is not None and Receipt(step=AGENT_RESTART, state="kept") in facts.receipts:
+            self.kept.add(record.host)
+        permit = record.reboot.permit if record.reboot is not None else ""
+        if permit or record.rebooted:
+            self.rebooting[record.host] = Rebooting(
+                host=record.host,
+                address=record.address,
+                provides_storage=bool(record.sds_id),
+                permit=permit,
+            )
 
     async def run(self) -> None:
         while True:

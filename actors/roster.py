@@ -9,6 +9,7 @@ import attrs
 import structlog
 import trio
 
+from actors.board import Board
 from actors.mailbox import Mailbox
 from actors.messages import (
     AgentLost,
@@ -17,11 +18,10 @@ from actors.messages import (
     RosterInbox,
     StrangeTask,
 )
-from actors.offer_broker import status_of
 from actors.ports import Mesos, MesosUnreachableError
 from domain import inbox
 from domain.agent import AgentRecord
-from domain.inbox import AgentInbox
+from domain.inbox import AgentInbox, status_of
 from protocol.mesos import operator
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.events import Update
@@ -39,6 +39,7 @@ class Roster:
     mesos: Mesos
     leader: Callable[[], str]  # base of the leader while subscribed, else ""
     birth: Callable[[str], Mailbox[AgentInbox]]
+    board: Board
     poll_s: float
     hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> HOST KEY
     seen: dict[str, inbox.Sighted] = attrs.field(factory=dict)  # host -> last told
@@ -69,13 +70,16 @@ class Roster:
         while True:
             base = self.leader()
             if base:
-                agents = await self._list(base)
-                self.listing_works = agents is not None
-                if agents is not None:
-                    self.mailbox.offer(AgentsListed(agents=agents))
+                listed = await self._list(base)
+                self.listing_works = listed is not None
+                if listed is not None:
+                    told = AgentsListed(agents=listed.agents, recovered=listed.recovered)
+                    self.mailbox.offer(told)
+                else:
+                    self.board.seen = {}  # what was true once explains nothing now
             await trio.sleep(self.poll_s if base else 1.0)
 
-    async def _list(self, base: str) -> tuple[operator.AgentSeen, ...] | None:
+    async def _list(self, base: str) -> operator.AgentList | None:
         """None where the operator API is closed to us or away; offers then do alone."""
         try:
             answer = await self.mesos.operator(base, operator.GET_AGENTS)
@@ -97,7 +101,7 @@ class Roster:
                     dict(message.attributes),
                 )
             case AgentsListed():
-                self._listed(message.agents)
+                self._listed(message)
             case AgentLost():
                 self._lost(message.agent_id)
             case StrangeTask():
@@ -133,12 +137,15 @@ class Roster:
         last = self.seen.get(host)
         return last is not None and self._missing.get(last.agent_id, 0) == 0
 
-    def _listed(self, agents: tuple[operator.AgentSeen, ...]) -> None:
+    def _listed(self, message: AgentsListed) -> None:
+        agents = message.agents
+        self.board.seen = {agent.agent_id: agent for agent in agents}
         now_there = {agent.agent_id for agent in agents if agent.active}
         for agent_id in now_there:
             self._missing[agent_id] = 0
         for agent_id in list(self.hosts):
-            if agent_id not in now_there:
+            # A new master waits for the agents of its registry: they are not missing yet.
+            if agent_id not in now_there and agent_id not in message.recovered:
                 self._missing[agent_id] = self._missing.get(agent_id, 0) + 1
                 if self._missing[agent_id] == LIST_MISSES_MAX:
                     self._lost(agent_id)

@@ -11,6 +11,7 @@ import httpx
 import trio
 
 from actors.ports import MesosAnswer, MesosStream, MesosUnreachableError
+from adapters.mesos_credentials import Credentials, NoCredentials
 
 CALL_TIMEOUT_S: Final = 75.0  # as long as a master may be silent
 STREAM_ANSWER_S: Final = 30.0
@@ -52,18 +53,24 @@ class HttpMesos:
     stream: httpx.AsyncClient
     calls: httpx.AsyncClient
     operator_calls: httpx.AsyncClient
+    credentials: Credentials = attrs.field(factory=NoCredentials)
+
+    async def renew_credentials(self) -> bool:
+        return await self.credentials.renew()
 
     @asynccontextmanager
     async def subscribe(
         self, base: str, path: str, body: bytes
     ) -> AsyncIterator[MesosStream | MesosAnswer]:
         headers = {**_JSON, "Accept-Encoding": "identity", "Connection": "close"}
+        headers |= self.credentials.headers()
         request = self.stream.build_request("POST", base + path, content=body, headers=headers)
         try:
             with trio.fail_after(STREAM_ANSWER_S):
                 response = await self.stream.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
-            raise MesosUnreachableError(_say(error), sent=True) from error
+            sent = not isinstance(error, _NOT_SENT)
+            raise MesosUnreachableError(_say(error), sent=sent) from error
         try:
             if response.status_code == 200:
                 yield _Stream(response, response.headers.get("Mesos-Stream-Id", ""))
@@ -75,17 +82,19 @@ class HttpMesos:
                 await response.aclose()
 
     async def call(self, base: str, path: str, body: bytes, stream_id: str) -> MesosAnswer:
-        headers = {**_JSON, "Mesos-Stream-Id": stream_id}
+        headers = {**_JSON, "Mesos-Stream-Id": stream_id, **self.credentials.headers()}
         request = self.calls.build_request("POST", base + path, content=body, headers=headers)
         return await self._exchange(self.calls, request)
 
     async def operator(self, base: str, body: bytes) -> MesosAnswer:
         client = self.operator_calls
-        request = client.build_request("POST", f"{base}/api/v1", content=body, headers=_JSON)
+        headers = {**_JSON, **self.credentials.headers()}
+        request = client.build_request("POST", f"{base}/api/v1", content=body, headers=headers)
         return await self._exchange(client, request)
 
     async def get(self, base: str, path: str) -> MesosAnswer:
-        request = self.operator_calls.build_request("GET", base + path)
+        headers = self.credentials.headers()
+        request = self.operator_calls.build_request("GET", base + path, headers=headers)
         return await self._exchange(self.operator_calls, request)
 
     async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> MesosAnswer:

@@ -7,9 +7,10 @@ from typing import Final
 from urllib.parse import quote
 
 import attrs
+import structlog
 import trio
 
-from actors.ports import Store, StoreError
+from actors.ports import Store, StoreError, StoreInUseError
 from adapters.store_sqlite import RunSync, SqliteStore
 from adapters.store_uri import (
     EXPECTED,
@@ -27,8 +28,12 @@ STORE_TYPES: Final = ("auto", "zk", "sqlite")
 MESOS_ZK_FILE: Final = Path("/etc/mesos/zk")  # what Mesos packages read on every host
 DEFAULT_FOLDER: Final = Path("/var/lib/scaleio-scheduler")
 LEADER_TIMEOUT_S: Final = 60.0  # the lock of a killed scheduler falls with its session, in 10 s
+TELL_WAITING_S: Final = 3.0  # one that is ending in good order is gone by then
+WAITING: Final = "waiting for the store"
 
 _DROPPED_TYPES: Final = ("etcd", "consul", "boltdb")
+
+log = structlog.get_logger()
 
 
 @attrs.frozen(kw_only=True)
@@ -48,13 +53,20 @@ StoreChoice = SqliteChoice | ZooKeeperChoice
 
 
 def choose_store(
-    *, store_type: str, uri: str, mesos_zk: str, master_zk: str, role: str
+    *,
+    store_type: str,
+    uri: str,
+    mesos_zk: str,
+    masters: Ensemble | None = None,
+    master_zk: str,
+    role: str,
 ) -> StoreChoice:
     """The one place where the kind and the address of the store are decided.
 
-    `mesos_zk` is the content of /etc/mesos/zk, `master_zk` the value of `zk` in the master's
-    /flags; "" where there is none. Of these two only the servers and credentials are taken, as
-    the original scheduler did: their path is Mesos' own. Raises StoreTypeError, StoreUriError.
+    `mesos_zk` is the content of /etc/mesos/zk, `masters` the ensemble of `-uri`, `master_zk`
+    the value of `zk` in the master's /flags; "" or None where there is none. Of these only the
+    servers and credentials are taken, as the original scheduler did: their path is Mesos' own.
+    Raises StoreTypeError, StoreUriError.
     """
     uri = uri.strip()
     match store_type:
@@ -66,7 +78,11 @@ def choose_store(
         case "auto" if uri:
             return _told_by_uri(uri, role)
         case "zk" | "auto":
-            found = _hinted((str(MESOS_ZK_FILE), mesos_zk), ("the master's flag zk", master_zk))
+            found = (
+                _hinted(str(MESOS_ZK_FILE), mesos_zk)
+                or _of_masters(masters)
+                or _hinted("the master's flag zk", master_zk)
+            )
             if found is not None:
                 return found
             if store_type == "auto":
@@ -89,16 +105,20 @@ def _told_by_uri(uri: str, role: str) -> StoreChoice:
     raise StoreUriError(f"-store.uri: cannot tell what {shown!r} is: {EXPECTED}")
 
 
-def _hinted(*hints: tuple[str, str]) -> ZooKeeperChoice | None:
-    for source, text in hints:
-        if not text.strip():
-            continue
-        try:
-            named = parse_ensemble(text, source=source)
-        except StoreUriError as error:
-            raise StoreUriError(f"{error}; or name the store with -store.uri") from None
-        return ZooKeeperChoice(ensemble=attrs.evolve(named, chroot=""), reason=source)
-    return None
+def _hinted(source: str, text: str) -> ZooKeeperChoice | None:
+    if not text.strip():
+        return None
+    try:
+        named = parse_ensemble(text, source=source)
+    except StoreUriError as error:
+        raise StoreUriError(f"{error}; or name the store with -store.uri") from None
+    return ZooKeeperChoice(ensemble=attrs.evolve(named, chroot=""), reason=source)
+
+
+def _of_masters(ensemble: Ensemble | None) -> ZooKeeperChoice | None:
+    if ensemble is None:
+        return None
+    return ZooKeeperChoice(ensemble=attrs.evolve(ensemble, chroot=""), reason="-uri")
 
 
 def _sqlite(uri: str, role: str, reason: str) -> SqliteChoice:
@@ -129,21 +149,50 @@ async def open_store(
     run_sync: RunSync = trio.to_thread.run_sync,
     leader_timeout_s: float = LEADER_TIMEOUT_S,
 ) -> Store:
-    """Open what was chosen, as its only writer. Raises StoreError, one line."""
+    """Open what was chosen, as its only writer. Raises StoreError, one line.
+
+    Another scheduler is waited for: it may be ending, or be dead without the store knowing yet.
+    """
     match choice:
         case SqliteChoice(path=path, default_path=default_path):
             if default_path:
                 await run_sync(lambda: _create_folder(path))
-            return await SqliteStore.open(path, run_sync=run_sync)
+            return await _open_sqlite(path, run_sync, leader_timeout_s)
         case ZooKeeperChoice(ensemble=ensemble):
             store = await ZooKeeperStore.open(ensemble, role=role)
             try:
-                await store.acquire(timeout_s=leader_timeout_s)
+                await _acquire(store, leader_timeout_s)
             except BaseException:
                 with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                     await store.close()
                 raise
             return store
+
+
+async def _open_sqlite(path: Path, run_sync: RunSync, timeout_s: float) -> SqliteStore:
+    """Each try waits a little by itself; an order to stop is obeyed between two of them."""
+    deadline = trio.current_time() + timeout_s
+    told = False
+    while True:
+        try:
+            return await SqliteStore.open(path, run_sync=run_sync)
+        except StoreInUseError as error:
+            if trio.current_time() >= deadline:
+                raise StoreInUseError(f"{error} (waited {timeout_s:g} s)") from error
+            if not told:
+                log.warning(WAITING, reason=str(error))
+            told = True
+
+
+async def _acquire(store: ZooKeeperStore, timeout_s: float) -> None:
+    told_after_s = min(TELL_WAITING_S, timeout_s)
+    try:
+        await store.acquire(told_after_s)
+    except StoreInUseError as error:
+        if told_after_s == timeout_s:
+            raise
+        log.warning(WAITING, reason=str(error))
+        await store.acquire(timeout_s - told_after_s)
 
 
 def _create_folder(path: Path) -> None:

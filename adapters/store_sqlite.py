@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 import attrs
 import trio
 
-from actors.ports import StoreConflictError, StoreError
+from actors.ports import StoreConflictError, StoreError, StoreInUseError
 
 T = TypeVar("T")
 
@@ -28,6 +28,7 @@ SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x5343494F  # "SCIO": tells our file from another program's
 BUSY_TIMEOUT_S: Final = 2.0  # a scheduler that is just ending gets time to let go of the file
 
+_BUSY: Final = "SQLITE_BUSY"
 _FILE_MODE: Final = 0o600
 _SCHEMA: Final = """
 CREATE TABLE records (
@@ -199,7 +200,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(_sentence(path, error)) from error
+        busy = getattr(error, "sqlite_errorname", "").startswith(_BUSY)
+        raise (StoreInUseError if busy else StoreError)(_sentence(path, error)) from error
     except OSError as error:
         raise StoreError(_cannot_open(path, error)) from error
     except UnicodeEncodeError as error:
@@ -216,7 +218,7 @@ def _sentence(path: Path, error: sqlite3.Error) -> str:
 
 _CURES: Final[tuple[tuple[str, str], ...]] = (
     (
-        "SQLITE_BUSY",
+        _BUSY,
         (
             "is in use by another scheduler: stop that one, "
             "or give this one a file of its own with -store.uri"

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 import attrs
 import trio
 
-from actors.ports import StoreConflictError, StoreError
+from actors.ports import StoreConflictError, StoreError, StoreInUseError
 from adapters.store_uri import Ensemble
 from adapters.zookeeper_session import (
     ANSWER_TIMEOUT_S,
@@ -96,7 +96,7 @@ class ZooKeeperStore:
         return self._session.lost
 
     async def acquire(self, timeout_s: float) -> None:
-        """Become the only writer, or raise StoreError that names who is."""
+        """Become the only writer, or raise StoreInUseError that names who is."""
         self._check_open()
         own = ""
         try:
@@ -107,7 +107,7 @@ class ZooKeeperStore:
                 await self._until_first(own)
             line = await self._line(own)
             if line[0] != own:
-                raise StoreError(await self._held_by(line[0], timeout_s))
+                raise StoreInUseError(await self._held_by(line[0], timeout_s))
             self._lock_node, self._versions = own, None
         except ZkError as error:
             raise StoreError(self._sentence(error)) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import importlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -68,6 +69,10 @@ def problem_of(error: Exception) -> ZkProblem:
     return ZkProblem.OTHER
 
 
+class KazooMissingError(StoreError):
+    """The library for ZooKeeper is not installed; the text says how to get it."""
+
+
 class ZkError(Exception):
     """A request was refused, or not answered."""
 
@@ -102,7 +107,9 @@ class Client(Protocol):
     """The part of kazoo's client that we use; no call of it blocks."""
 
     def get_async(self, path: str) -> Pending[tuple[bytes, Stat]]: ...
-    def get_children_async(self, path: str) -> Pending[list[str]]: ...
+    def get_children_async(
+        self, path: str, watch: Callable[[object], None] | None = ...
+    ) -> Pending[list[str]]: ...
     def exists_async(
         self, path: str, watch: Callable[[object], None] | None = ...
     ) -> Pending[Stat | None]: ...
@@ -137,7 +144,7 @@ class ZkSession:
         session_timeout_s: float = SESSION_TIMEOUT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> ZkSession:
-        """Raises StoreError when no server of the ensemble answers."""
+        """Raises StoreError when no server of the ensemble answers, KazooMissingError."""
         client, errors = _kazoo_client(ensemble, session_timeout_s)
         session = cls(
             ensemble=ensemble,
@@ -202,18 +209,25 @@ class ZkSession:
             self.post(self.lost.set)
 
 
+def check_kazoo(ensemble: Ensemble, *, otherwise: str) -> None:
+    """Raise KazooMissingError where the library is missing; `otherwise`: what to do without."""
+    try:
+        importlib.import_module("kazoo.client")
+    except ImportError as error:
+        raise KazooMissingError(
+            f"{ensemble} needs the library kazoo, which is not installed: "
+            f"install scaleio-framework[zk], or {otherwise}"
+        ) from error
+
+
 def _kazoo_client(
     ensemble: Ensemble, session_timeout_s: float
 ) -> tuple[KazooClient, type[Exception]]:
-    try:
-        from kazoo.client import KazooClient  # an optional extra
-        from kazoo.exceptions import KazooException
-        from kazoo.security import CREATOR_ALL_ACL
-    except ImportError as error:
-        raise StoreError(
-            f"the store {ensemble} needs the library kazoo, which is not installed: "
-            "install scaleio-framework[zk], or use -store.type=sqlite"
-        ) from error
+    check_kazoo(ensemble, otherwise="use -store.type=sqlite")
+    from kazoo.client import KazooClient  # an optional extra
+    from kazoo.exceptions import KazooException
+    from kazoo.security import CREATOR_ALL_ACL
+
     logger = logging.getLogger("scaleio.zookeeper")
     logger.setLevel(logging.INFO)  # below it kazoo writes the credentials out
     client = KazooClient(

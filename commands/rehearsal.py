@@ -21,6 +21,7 @@ from actors.clock import Chance
 from actors.ports import Mesos, MesosAnswer, MesosStream, Store
 from adapters.gateway_http import HttpGateway
 from adapters.http_client import make_client
+from adapters.leaders import FixedLeaders
 from adapters.mesos_http import HttpMesos
 from adapters.sandbox_http import HttpSandbox
 from adapters.store_sqlite import SqliteStore, run_inline
@@ -190,6 +191,9 @@ class PlantedMesos:
     async def get(self, base: str, path: str) -> MesosAnswer:
         return await self.inner.get(base, path)
 
+    async def renew_credentials(self) -> bool:
+        return await self.inner.renew_credentials()
+
 
 @attrs.define
 class Rehearsal:
@@ -277,6 +281,7 @@ class Rehearsal:
         )
         return Outside(
             mesos=mesos,
+            leaders=FixedLeaders(masters=self.settings.master_urls, chance=chance.rng),
             sandbox=HttpSandbox(client=client()),
             gateway=HttpGateway(
                 client=client(connections_max=4),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,19 +23,29 @@ import structlog
 import trio
 
 from actors.clock import Chance
-from actors.ports import MesosUnreachableError, Store, StoreError
+from actors.ports import CredentialsError, MesosUnreachableError, Store, StoreError
 from actors.supervision import ActorGaveUpError, EndOfServiceError
 from adapters.gateway_http import HttpGateway
 from adapters.gateway_tls import gateway_client
 from adapters.http_client import make_client
+from adapters.leaders import FixedLeaders
+from adapters.leaders_zookeeper import ZooKeeperLeaders
+from adapters.mesos_credentials import (
+    BasicCredentials,
+    Credentials,
+    NoCredentials,
+    tls_context,
+)
 from adapters.mesos_http import HttpMesos
 from adapters.sandbox_http import HttpSandbox
-from adapters.store_choice import MESOS_ZK_FILE, choose_store, open_store
+from adapters.store_choice import MESOS_ZK_FILE, ZooKeeperChoice, choose_store, open_store
 from adapters.store_uri import StoreChoiceError
 from adapters.store_zookeeper import ZooKeeperStore
+from adapters.zookeeper_session import KazooMissingError
 from commands import logs
 from domain import records
 from flags.address import own_addresses
+from flags.ensemble import Ensemble, read_ensemble
 from install_steps.assembly import Assembly, gateway_base
 from install_steps.catalog import Catalog, CatalogError, load_catalog
 from install_steps.texts import StepTextError, script_text
@@ -42,6 +53,7 @@ from protocol.gateway.errors import GatewayError
 from settings import (
     HelpRequestedError,
     Redactor,
+    Secret,
     Settings,
     SettingsError,
     help_text,
@@ -106,7 +118,13 @@ def judge_end(error: BaseException) -> tuple[int, str]:
                 return status, str(leaf)
             case StoreError() | records.RecordError():
                 return EXIT_STORE, str(leaf)
-            case WebServerError() | StoreChoiceError() | BadInputError() | GatewayError():
+            case (
+                WebServerError()
+                | StoreChoiceError()
+                | BadInputError()
+                | CredentialsError()
+                | GatewayError()
+            ):
                 return EXIT_BAD_INPUT, str(leaf)
             case ActorGaveUpError():
                 return EXIT_CRASHED, f"{leaf} (last: {leaf.__cause__!r})"
@@ -194,12 +212,12 @@ async def production(
     settings: Settings, catalog: Catalog | None, redactor: Redactor, stack: AsyncExitStack
 ) -> Service:
     """The product on real sockets; `stack` closes what is opened here."""
-    mesos = HttpMesos(
-        stream=await _client(stack, read_timeout_s=None, connections_max=2),
-        calls=await _client(stack, connections_max=1),
-        operator_calls=await _client(stack, connections_max=4),
-    )
-    store = await _open_store(settings, mesos)
+    tls = await trio.to_thread.run_sync(_tls, settings)
+    mesos = await _masters(settings, redactor, stack, tls)
+    chance = Chance(wall=time.time, rng=random.SystemRandom())  # noqa: TID251 - the one clock
+    leaders = _leaders(settings, chance.rng, redactor)
+    stack.push_async_callback(leaders.close)
+    store = await _open_store(settings, mesos, redactor)
     stack.push_async_callback(store.close)
     stored = await store.load()
     services: list[Service] = []  # the pin is stored by the journal of the service below
@@ -225,10 +243,11 @@ async def production(
     stack.push_async_callback(gateway.close)
     outside = Outside(
         mesos=mesos,
-        sandbox=HttpSandbox(client=await _client(stack, connections_max=64)),
+        leaders=leaders,
+        sandbox=HttpSandbox(client=await _client(stack, tls=tls, connections_max=64)),
         gateway=gateway,
         store=store,
-        chance=Chance(wall=time.time, rng=random.SystemRandom()),  # noqa: TID251 - the one clock
+        chance=chance,
         installer=lambda service: assembly(settings, catalog, service),
         web=lambda service, stop, task_status: _web(settings, redactor, service, stop, task_status),
         own_addresses=await trio.to_thread.run_sync(own_addresses, settings.hostname),
@@ -239,10 +258,65 @@ async def production(
     return services[0]
 
 
+async def _masters(
+    settings: Settings, redactor: Redactor, stack: AsyncExitStack, tls: ssl.SSLContext
+) -> HttpMesos:
+    credentials: Credentials = NoCredentials()
+    if settings.mesos_secret_file:
+        credentials = await trio.to_thread.run_sync(
+            BasicCredentials.read,
+            settings.mesos_principal,
+            settings.mesos_secret_file,
+            redactor.add,
+        )
+    return HttpMesos(
+        stream=await _client(stack, tls=tls, read_timeout_s=None, connections_max=2),
+        calls=await _client(stack, tls=tls, connections_max=1),
+        operator_calls=await _client(stack, tls=tls, connections_max=4),
+        credentials=credentials,
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """For masters and agents whose address begins with https."""
+    return tls_context(
+        ca_file=settings.mesos_ca_file,
+        cert_file=settings.mesos_cert_file,
+        key_file=settings.mesos_key_file,
+    )
+
+
+def master_ensemble(settings: Settings) -> Ensemble | None:
+    """With its credentials; None where the masters are named."""
+    if not settings.master_ensemble:
+        return None
+    ensemble = read_ensemble(settings.master_ensemble)
+    return attrs.evolve(ensemble, credentials=settings.master_credentials.reveal())
+
+
+def _leaders(
+    settings: Settings, chance: random.Random, redactor: Redactor
+) -> FixedLeaders | ZooKeeperLeaders:
+    ensemble = master_ensemble(settings)
+    if ensemble is None:
+        return FixedLeaders(masters=settings.master_urls, chance=chance)
+    redactor.add(Secret(ensemble.password))
+    try:
+        return ZooKeeperLeaders.create(ensemble, scheme=settings.master_scheme)
+    except KazooMissingError as error:
+        raise BadInputError(f"-uri: {error}") from None
+
+
 async def _client(
-    stack: AsyncExitStack, *, read_timeout_s: float | None = 75.0, connections_max: int = 8
+    stack: AsyncExitStack,
+    *,
+    tls: ssl.SSLContext,
+    read_timeout_s: float | None = 75.0,
+    connections_max: int = 8,
 ) -> httpx.AsyncClient:
-    client = make_client(read_timeout_s=read_timeout_s, connections_max=connections_max)
+    client = make_client(
+        ssl_context=tls, read_timeout_s=read_timeout_s, connections_max=connections_max
+    )
     return await stack.enter_async_context(client)
 
 
@@ -294,16 +368,21 @@ async def _web(
 # -- the store ------------------------------------------------------------------------------------
 
 
-async def _open_store(settings: Settings, mesos: HttpMesos) -> Store:
+async def _open_store(settings: Settings, mesos: HttpMesos, redactor: Redactor) -> Store:
     hint = await trio.to_thread.run_sync(_mesos_zk)
-    asked = settings.store_type in ("auto", "zk") and not settings.store_uri and not hint
+    masters = master_ensemble(settings)
+    told = settings.store_uri or hint or masters
+    asked = settings.store_type in ("auto", "zk") and not told
     choice = choose_store(
         store_type=settings.store_type,
         uri=settings.store_uri,
         mesos_zk=hint,
+        masters=masters,
         master_zk=await _master_zk(settings, mesos) if asked else "",
         role=settings.role,
     )
+    if isinstance(choice, ZooKeeperChoice):
+        redactor.add(Secret(choice.ensemble.password))
     log.info("store", choice=type(choice).__name__, because=choice.reason)
     return await open_store(choice, role=settings.role)
 

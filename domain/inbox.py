@@ -8,6 +8,7 @@ import attrs
 
 from domain.facts import Facts
 from domain.plan import Plan
+from protocol.mesos.events import Update
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +51,20 @@ class Status:
     reason: str = ""
     healthy: bool | None = None
     timestamp: float = 0.0  # unix, by the clock of whoever made it; 0 unknown
+
+
+def status_of(update: Update) -> Status:
+    return Status(
+        task_id=update.task_id,
+        agent_id=update.agent_id,
+        state=update.state,
+        terminal=update.terminal,
+        uuid=update.uuid,
+        message=update.message,
+        reason=update.reason,
+        healthy=update.healthy,
+        timestamp=update.timestamp,
+    )
 
 
 @attrs.frozen(kw_only=True)

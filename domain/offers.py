@@ -7,25 +7,33 @@ fewest offers of one agent and one role that satisfy a need are taken.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import attrs
 
+from domain.maintenance import closed
 from protocol.mesos.calls import Taken
 from protocol.mesos.events import Offer
+from protocol.mesos.operator import AgentSeen
 from protocol.mesos.resources import MILLI
 
 UNITS: Final = {"cpus": "cpus", "mem": "MB", "disk": "MB"}
+NOBODY: Final[Mapping[str, AgentSeen]] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
 class Need:
-    """One task that wants to run on one agent. `amounts_milli`: resource name -> milli-units."""
+    """One task that wants to run on one agent. `amounts_milli`: resource name -> milli-units.
+
+    `role`: whose reservations it may use, beside what is not reserved.
+    """
 
     host: str
     agent_id: str
     task_id: str
     amounts_milli: Mapping[str, int]
+    role: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,8 +52,17 @@ class Matching:
     verdicts: Mapping[str, str]
 
 
-def match(needs: Iterable[Need], offers: Sequence[Offer]) -> Matching:
-    """Give each need the fewest offers of its agent that hold it; one need per agent and pass."""
+def match(
+    needs: Iterable[Need],
+    offers: Sequence[Offer],
+    *,
+    now_s: float = 0.0,
+    seen: Mapping[str, AgentSeen] = NOBODY,
+) -> Matching:
+    """Give each need the fewest offers of its agent that hold it; one need per agent and pass.
+
+    `now_s`, unix seconds, judges maintenance windows; `seen`: the master's list, by agent id.
+    """
     by_agent: dict[str, list[Offer]] = {}
     for offer in offers:
         by_agent.setdefault(offer.agent_id, []).append(offer)
@@ -54,9 +71,11 @@ def match(needs: Iterable[Need], offers: Sequence[Offer]) -> Matching:
     spent: set[str] = set()
     for need in needs:
         here = [o for o in by_agent.get(need.agent_id, ()) if o.offer_id not in spent]
-        found = _choose(need, here)
+        shut = [why for o in here if (why := _closed(o, now_s))]
+        found = None if shut else _choose(need, here)
         if found is None:
-            verdicts[need.host] = _why(need, here)
+            why = _why(need, here) if here else why_not_offered(need, seen.get(need.agent_id))
+            verdicts[need.host] = shut[0] if shut else why
             continue
         matches.append(found)
         spent.update(offer.offer_id for offer in found.offers)
@@ -124,9 +143,58 @@ def _sums(offers: Iterable[Offer]) -> dict[str, int]:
     return held
 
 
+def _closed(offer: Offer, now_s: float) -> str:
+    return closed(offer.unavailable_from_s, offer.unavailable_for_s, now_s)
+
+
+def why_not_offered(need: Need, seen: AgentSeen | None) -> str:
+    """Why Mesos offers nothing of this agent; `seen` None: the master's list does not tell."""
+    why = blocked_by(need, seen)
+    if why:
+        return why
+    if seen is not None and seen.offered_milli:
+        return "its free resources are offered to somebody now; Mesos is asked for an offer"
+    return "no offer of this agent is held; Mesos is asked for one"
+
+
+def blocked_by(need: Need, seen: AgentSeen | None) -> str:
+    """What keeps Mesos from offering enough of it; "" when nothing that we know of does."""
+    if seen is None:
+        return ""
+    if seen.draining:
+        return "operators are draining it; Mesos offers it again once it is reactivated"
+    if seen.deactivated:
+        return "operators have deactivated it; Mesos offers it again once it is reactivated"
+    if not seen.active:
+        return "its Mesos agent is not connected to the master"
+    short = [
+        text
+        for name, amount in need.amounts_milli.items()
+        if (text := _short(name, amount, seen, need.role))
+    ]
+    return f"waits for resources: {'; '.join(short)}" if short else ""
+
+
+def _short(name: str, amount_milli: int, seen: AgentSeen, role: str) -> str:
+    """At best: the list does not tell how much of what is reserved is in use."""
+    total = seen.total_milli.get(name, 0)
+    others = {
+        other: amounts[name]
+        for other, amounts in seen.reserved_milli.items()
+        if other != role and amounts.get(name)
+    }
+    free = max(0, total - max(seen.allocated_milli.get(name, 0), sum(others.values())))
+    unit = UNITS.get(name, name)
+    if free >= amount_milli:
+        return ""
+    held = f" (reserved for {', '.join(sorted(others))}: {sum(others.values()) / MILLI:g})"
+    return (
+        f"needs {amount_milli / MILLI:g} {unit}, {free / MILLI:g} of {total / MILLI:g} are free"
+        f"{held if others else ''}"
+    )
+
+
 def _why(need: Need, offers: Sequence[Offer]) -> str:
-    if not offers:
-        return "no offer of this agent is held; Mesos is asked for one"
     held = _sums(offers)
     short = [
         f"needs {amount / MILLI:g} {UNITS.get(name, name)}, "

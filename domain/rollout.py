@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -98,15 +98,16 @@ def may_go(
     if not storage.data_is_whole:
         return "data is degraded, failed, or being rebuilt"
     others = [r for host, r in view.rebooting.items() if host != candidate.host]
-    wrong = _unit_down(storage, candidate, others)
+    mine = storage.sds_at(candidate.address)
+    wrong = unit_down(storage, mine, others) if mine is not None else ""
     return wrong or _own_host(candidate, view, limits)
 
 
-def _unit_down(storage: StorageSnapshot, candidate: Rebooting, others: list[Rebooting]) -> str:
-    """At most one fault unit of a protection domain is down on our account."""
-    mine = storage.sds_at(candidate.address)
-    if mine is None:
-        return ""
+def unit_down(storage: StorageSnapshot, mine: SdsState, others: Sequence[Rebooting] = ()) -> str:
+    """Another fault unit of that SDS's protection domain that is down or going; "" if none is.
+
+    At most one of a domain is down on our account.
+    """
     for sds in storage.sds:
         if sds.id == mine.id or sds.domain_id != mine.domain_id:
             continue

@@ -8,6 +8,7 @@ last one wins. argparse is not used here: it takes `-rest.por 1` for `-rest.port
 from __future__ import annotations
 
 import difflib
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -133,7 +134,12 @@ class Given:
     def _shown(self) -> str:
         if isinstance(self.flag.default, Secret):
             return f"{self.source}: {STARS}"
-        return f"{self.source}: {quoted(self.text)}"
+        return f"{self.source}: {quoted(without_credentials(self.text))}"
+
+
+def without_credentials(text: str) -> str:
+    """Addresses may hold USER:PASSWORD@; wrong ones are shown too, so the guess is generous."""
+    return re.sub(r"^(?:([A-Za-z]+://)|(?=.*:)).*@", rf"\1{STARS}@", text, flags=re.DOTALL)
 
 
 def quoted(text: str) -> str:

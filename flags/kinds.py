@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from flags.ensemble import EnsembleError, is_ensemble, read_ensemble
 from flags.secret import SECRET_BYTES_MAX, SECRET_CHARACTERS_MIN, Secret
 
 T_co = TypeVar("T_co", covariant=True)
@@ -18,6 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 NAME_CHARACTERS_MAX: Final = 31  # ScaleIO object names
 MASTER_PORT: Final = 5050
 MASTER_PATHS: Final = ("", "/", "/api/v1/scheduler")
+ONE_WAY: Final = "give either the masters as a comma list, or one zk://HOST:PORT,HOST:PORT/PATH"
 
 
 class RefusedError(ValueError):
@@ -120,12 +122,29 @@ def _origin(text: str, port: int | None) -> str:
 
 
 def _read_masters(text: str) -> tuple[str, ...]:
-    if text.startswith("zk://"):
+    """Each master's origin, or alone the ensemble that names them, with its credentials."""
+    if is_ensemble(text.strip()):
+        return (_read_master_ensemble(text),)
+    parts = [part.strip() for part in text.split(",")]
+    if any(is_ensemble(part) for part in parts):
+        raise RefusedError(ONE_WAY)
+    return tuple(dict.fromkeys(_origin(part, MASTER_PORT) for part in parts))
+
+
+def _read_master_ensemble(text: str) -> str:
+    try:
+        ensemble = read_ensemble(text)
+    except EnsembleError as error:
+        raise RefusedError(str(error)) from None
+    if "," in ensemble.chroot:
+        raise RefusedError(ONE_WAY)
+    if not ensemble.chroot:
         raise RefusedError(
-            "finding the masters through ZooKeeper is not built: name them as "
-            "host:port[,host:port...]; the leader is found from any of them"
+            "names no path: masters announce themselves below the one of their -zk flag, "
+            "usually zk://HOST:PORT/mesos"
         )
-    return tuple(dict.fromkeys(_origin(part.strip(), MASTER_PORT) for part in text.split(",")))
+    known_as = f"{ensemble.credentials}@" if ensemble.credentials else ""
+    return f"zk://{known_as}{str(ensemble).removeprefix('zk://')}"
 
 
 def _read_gateway(text: str) -> str:
@@ -198,6 +217,11 @@ ROLE: Final = Kind(
     read=_matching(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}"),
     placeholder="NAME",
 )
+PRINCIPAL: Final = Kind(
+    expected="a principal of 1 to 128 printable characters without a colon",
+    read=_matching(r"[!-9;-~]{1,128}"),
+    placeholder="NAME",
+)
 SYSTEM_ID: Final = Kind(
     expected="a system id in hexadecimal", read=_matching(r"[0-9A-Fa-f]{0,32}"), placeholder="ID"
 )
@@ -209,7 +233,8 @@ GATEWAY: Final = Kind(
     expected="host, host:port or http(s)://host:port", read=_read_gateway, placeholder="ADDRESS"
 )
 MASTERS: Final = Kind(
-    expected="host:port[,host:port...] or http(s)://host:port[/api/v1/scheduler]",
+    expected="host:port[,host:port...], http(s)://host:port[/api/v1/scheduler] or "
+    "zk://host:port[,host:port...]/path",
     read=_read_masters,
     placeholder="MASTERS",
 )

@@ -1,13 +1,17 @@
-"""A TCP server on loopback that answers every request for a path with the same bytes."""
+"""A TCP server on loopback that answers every request for a path with the same bytes, or badly."""
 
 from __future__ import annotations
 
 import contextlib
 import socketserver
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
+
+Write = Callable[[bytes], object]
+# Bytes, or who writes them, given the request's body; the connection is closed after that.
+Answer = bytes | Callable[[bytes, Write], None]
 
 
 def http_answer(body: bytes, *, headers: str = "", status: str = "200 OK") -> bytes:
@@ -19,7 +23,7 @@ def http_answer(body: bytes, *, headers: str = "", status: str = "200 OK") -> by
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
-    answers: Mapping[str, bytes]
+    answers: Mapping[str, Answer]
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -33,15 +37,19 @@ class _Handler(socketserver.StreamRequestHandler):
             while (line := self.rfile.readline()).strip():
                 name, _, value = line.partition(b":")
                 length = int(value) if name.lower() == b"content-length" else length
-            self.rfile.read(length)
+            body = self.rfile.read(length)
             key = path[0].decode() if path else ""
-            self.wfile.write(self.server.answers.get(key, self.server.answers["*"]))
+            answer = self.server.answers.get(key, self.server.answers["*"])
+            if isinstance(answer, bytes):
+                self.wfile.write(answer)
+            else:
+                answer(body, self.wfile.write)
 
 
 class GarbageServer:
-    """`answers`: path -> bytes; "*" is for all other paths. As a context manager."""
+    """`answers`: path -> answer; "*" is for all other paths. As a context manager."""
 
-    def __init__(self, answers: Mapping[str, bytes], *, port: int = 0) -> None:
+    def __init__(self, answers: Mapping[str, Answer], *, port: int = 0) -> None:
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.answers = answers
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

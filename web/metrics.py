@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Final
 
 import attrs
 from prometheus_client import CollectorRegistry, Counter, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from actors.board import ActorSnapshot, Board
+from actors.board import HOLD_BOUNDS_S, ActorSnapshot, Board
 from protocol.mesos.session import State
 from web.views import KB, SEVERITIES, Times, phases
 
@@ -49,6 +55,7 @@ class BoardCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._agents()
         yield from self._links()
+        yield from self._offers()
         yield from self._storage()
         yield from self._actors()
 
@@ -80,6 +87,28 @@ class BoardCollector(Collector):
         if gateway.storage:
             age_s = self.times.age(gateway.storage.taken_at)
             yield GaugeMetricFamily("scaleio_gateway_age_seconds", "Age of the last look", age_s)
+
+    def _offers(self) -> Iterator[Metric]:
+        tally = self.board.offers
+        counts = {
+            "accepted": tally.accepted,
+            "declined": tally.declined,
+            "void": tally.void,
+        }
+        family = CounterMetricFamily(
+            "scaleio_offers", "Offers by what became of them", labels=["answer"]
+        )
+        for answer, count in counts.items():
+            family.add_metric([answer], count)
+        yield family
+        bounds = (*(f"{bound:g}" for bound in HOLD_BOUNDS_S), "+Inf")
+        buckets = list(zip(bounds, accumulate(float(n) for n in tally.held), strict=True))
+        yield HistogramMetricFamily(
+            "scaleio_offer_hold_seconds",
+            "From an offer's arrival to its answer",
+            buckets=buckets,
+            sum_value=tally.held_s,
+        )
 
     def _storage(self) -> Iterator[Metric]:
         seen = self.board.gateway.storage

@@ -68,6 +68,13 @@ def endpoints(site: Site) -> tuple[Endpoint, ...]:
         get("/api/state", site.original_state, "As the original, without the password"),
         get("/v1/permits/{permit_id}", site.permit, "May this host reboot now: 200 only", TEXT),
         Endpoint(
+            path="/v1/framework/register",
+            answer=site.register,
+            summary="Register as a new framework, where Mesos has removed ours",
+            method="POST",
+            refusals=(401, 403, 409),
+        ),
+        Endpoint(
             path="/v1/agents/{host}/{command}",
             answer=site.command,
             summary=f"Tell an agent: {', '.join(COMMANDS)}",

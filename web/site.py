@@ -25,6 +25,7 @@ from web.replies import Redact, error_reply, json_reply, json_text, text_reply
 from web.views import Times
 
 COMMANDS: Final = ("hold", "resume", "retry")
+REGISTER: Final = "register"  # for no agent, but the framework
 _PERMIT_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
 
 Permits = Callable[[str], Awaitable[tuple[int, str]]]
@@ -182,6 +183,17 @@ class Site:
             return self._unknown_agent()
         status, sentence = self.commands(name, host)
         log.info("operator command", command=name, host=host, status=status)
+        if status >= 400:
+            return self._error(status, sentence)
+        return self._json({"result": sentence}, status)
+
+    async def register(self, request: Request) -> Response:
+        """The way out of a dead framework id; nothing else leads to a new one."""
+        refusal = self._unauthorised(request)
+        if refusal is not None:
+            return refusal
+        status, sentence = self.commands(REGISTER, "")
+        log.info("operator command", command=REGISTER, status=status)
         if status >= 400:
             return self._error(status, sentence)
         return self._json({"result": sentence}, status)

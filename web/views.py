@@ -198,6 +198,19 @@ def not_ready(board: Board) -> list[str]:
     return missing
 
 
+def _offers(board: Board) -> dict[str, object]:
+    tally = board.offers
+    answered = tally.accepted + tally.declined
+    return {
+        "received": tally.received,
+        "accepted": tally.accepted,
+        "declined": tally.declined,
+        "void": tally.void,
+        "held_mean_s": round(tally.held_s / answered, 6) if answered else 0.0,
+        "held_max_s": round(tally.held_max_s, 6),
+    }
+
+
 def status(
     board: Board, settings: Settings, times: Times, about: Mapping[str, object]
 ) -> dict[str, object]:
@@ -215,6 +228,7 @@ def status(
         "phases": phases(board),
         "conditions": {severity: severities[severity] for severity in SEVERITIES},
         "master": {**plain(board.link), **times.both(board.link.since)},
+        "offers": _offers(board),
         "gateway": {
             "address": settings.gateway_address,
             "error": board.gateway.error,

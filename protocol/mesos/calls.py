@@ -2,116 +2,45 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, assert_never
 
 import attrs
 import msgspec
 
-from protocol.mesos.resources import Resource, wire
+from protocol.mesos.amounts import filters
+from protocol.mesos.errors import LocalMesosError
+from protocol.mesos.framework import (
+    FrameworkInfo,
+    Version,
+    capabilities,
+    parse_version,
+    registration,
+    subscribe,
+)
+from protocol.mesos.tasks import (
+    HealthCheck,
+    Operation,
+    Reserve,
+    Taken,
+    Task,
+    Unreserve,
+    kill_policy,
+    operation_info,
+    task_info,
+)
+
+__all__ = [
+    "CALL_SINCE", "DECLINE_IDS_MAX", "SCHEDULER_PATH", "Accept", "AcceptInverseOffers",
+    "Acknowledge", "Call", "Decline", "DeclineInverseOffers", "FrameworkInfo", "HealthCheck",
+    "Kill", "Operate", "Operation", "Reconcile", "Reserve", "Revive", "Shutdown", "Suppress",
+    "Taken", "Task", "Teardown", "Unreserve", "UpdateFramework", "Version", "capabilities",
+    "encode_call", "parse_version", "subscribe",
+]  # fmt: skip
 
 SCHEDULER_PATH: Final = "/api/v1/scheduler"
 DECLINE_IDS_MAX: Final = 1000  # keeps a DECLINE below 1 MB, which proxies take
-
-Version = tuple[int, int]
-
-
-def parse_version(text: str) -> Version:
-    """Major and minor of `1.11.0` or `1.12.0-dev`; (1, 0) when it says nothing we can read.
-
-    The oldest version is the safe reading: masters before 1.5 refuse what they don't know.
-    """
-    found = re.match(r"\s*(\d{1,4})\.(\d{1,4})", text)
-    return (int(found[1]), int(found[2])) if found else (1, 0)
-
-
-@attrs.frozen(kw_only=True)
-class FrameworkInfo:
-    """Who we are to the master (mesos.proto FrameworkInfo). `failover_timeout_s` in seconds."""
-
-    user: str
-    name: str
-    role: str
-    hostname: str
-    webui_url: str
-    failover_timeout_s: float
-    principal: str = ""
-    framework_id: str = ""
-
-
-def capabilities(version: Version) -> tuple[str, ...]:
-    """What to ask for; a master before 1.5 answers 400 to a name it does not know."""
-    wanted = ["TASK_KILLING_STATE", "GPU_RESOURCES"]
-    if version >= (1, 1):
-        wanted.append("PARTITION_AWARE")
-    if version >= (1, 3):
-        wanted.append("MULTI_ROLE")
-    if version >= (1, 4):
-        wanted.append("REGION_AWARE")
-    return tuple(wanted)
-
-
-def subscribe(info: FrameworkInfo, version: Version, *, suppressed: bool) -> bytes:
-    body: dict[str, object] = {
-        "user": info.user,
-        "name": info.name,
-        "hostname": info.hostname,
-        "webui_url": info.webui_url,
-        "failover_timeout": info.failover_timeout_s,
-        "checkpoint": True,
-        "capabilities": [{"type": kind} for kind in capabilities(version)],
-    }
-    if version >= (1, 3):
-        body["roles"] = [info.role]
-    else:
-        body["role"] = info.role
-    if info.principal:
-        body["principal"] = info.principal
-    inner: dict[str, object] = {"framework_info": body}
-    if version >= (1, 4):
-        inner["suppressed_roles"] = [info.role] if suppressed else []
-    call: dict[str, object] = {"type": "SUBSCRIBE", "subscribe": inner}
-    if info.framework_id:
-        body["id"] = {"value": info.framework_id}
-        call["framework_id"] = {"value": info.framework_id}
-    return msgspec.json.encode(call)
-
-
-@attrs.frozen(kw_only=True)
-class HealthCheck:
-    """COMMAND health check (mesos.proto HealthCheck); seconds."""
-
-    command: str
-    delay_s: float = 15.0
-    interval_s: float = 30.0
-    timeout_s: float = 20.0
-    consecutive_failures: int = 3
-    grace_s: float = 60.0
-
-
-@attrs.frozen(kw_only=True)
-class Task:
-    """A command task. `environment` and `labels` can be read by anybody: nothing secret."""
-
-    task_id: str
-    name: str
-    agent_id: str
-    command: str
-    environment: Mapping[str, str]
-    labels: Mapping[str, str]
-    user: str = "root"
-    completion_s: float | None = None  # max_completion_time, from 1.6
-    kill_grace_s: float = 10.0
-    health: HealthCheck | None = None
-
-
-@attrs.frozen
-class Taken:
-    """So much of that offered resource."""
-
-    resource: Resource
-    amount_milli: int
+CALL_SINCE: Final[dict[str, Version]] = {"UPDATE_FRAMEWORK": (1, 9)}  # the others: from 1.0 on
 
 
 @attrs.frozen(kw_only=True)
@@ -125,8 +54,33 @@ class Accept:
 
 
 @attrs.frozen(kw_only=True)
+class Operate:
+    """Reservations on the offers of one agent (an ACCEPT without a launch)."""
+
+    offer_ids: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    refuse_s: float
+
+
+@attrs.frozen(kw_only=True)
 class Decline:
     offer_ids: tuple[str, ...]
+    refuse_s: float
+
+
+@attrs.frozen(kw_only=True)
+class AcceptInverseOffers:
+    """'Go ahead with the maintenance.' Advice to the operator; nothing follows from it."""
+
+    inverse_offer_ids: tuple[str, ...]
+    refuse_s: float
+
+
+@attrs.frozen(kw_only=True)
+class DeclineInverseOffers:
+    """'Not now.' `refuse_s`: when the question may come again."""
+
+    inverse_offer_ids: tuple[str, ...]
     refuse_s: float
 
 
@@ -146,7 +100,18 @@ class Reconcile:
 
 @attrs.frozen(kw_only=True)
 class Kill:
+    """`grace_s` between SIGTERM and SIGKILL; None leaves it to the task's own kill policy."""
+
     task_id: str
+    agent_id: str
+    grace_s: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Shutdown:
+    """End a custom executor with all its tasks."""
+
+    executor_id: str
     agent_id: str
 
 
@@ -160,30 +125,77 @@ class Revive:
     pass
 
 
-Call = Accept | Decline | Acknowledge | Reconcile | Kill | Suppress | Revive
+@attrs.frozen(kw_only=True)
+class UpdateFramework:
+    """Tell anew all that SUBSCRIBE told (from 1.9). User, principal and checkpoint must not change.
+
+    Answered 200 once it is applied. `minimal`: as the subscription was.
+    """
+
+    info: FrameworkInfo
+    suppressed: bool
+    minimal: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Teardown:
+    """Remove the framework: all its tasks are killed, and its id is dead."""
+
+
+Call = (
+    Accept
+    | Operate
+    | Decline
+    | AcceptInverseOffers
+    | DeclineInverseOffers
+    | Acknowledge
+    | Reconcile
+    | Kill
+    | Shutdown
+    | Suppress
+    | Revive
+    | UpdateFramework
+    | Teardown
+)
 
 
 def encode_call(call: Call, *, framework_id: str, role: str, version: Version) -> bytes:
-    """The body of one POST, after subscription."""
-    kind, inner = _inner(call, role, version)
+    """The body of one POST, after subscription.
+
+    Raises LocalMesosError for a call that a master of that version does not know, and for
+    numbers that are no times.
+    """
+    kind, inner = _inner(call, framework_id, role, version)
+    since = CALL_SINCE.get(kind, (1, 0))
+    if version < since:
+        raise LocalMesosError(
+            f"{kind} needs Mesos {_dotted(since)}, and the master is {_dotted(version)}"
+        )
     body: dict[str, object] = {"type": kind, "framework_id": {"value": framework_id}}
     if inner is not None:
         body[kind.lower()] = inner
     return msgspec.json.encode(body)
 
 
-def _inner(call: Call, role: str, version: Version) -> tuple[str, dict[str, object] | None]:
+def _inner(
+    call: Call, framework_id: str, role: str, version: Version
+) -> tuple[str, dict[str, object] | None]:
     match call:
         case Accept():
-            launch = {"task_infos": [_task(call.task, call.taken, version)]}
-            return "ACCEPT", {
-                "offer_ids": _ids(call.offer_ids),
-                "operations": [{"type": "LAUNCH", "launch": launch}],
-                "filters": {"refuse_seconds": call.refuse_s},
-            }
+            launch = {"task_infos": [task_info(call.task, call.taken, version)]}
+            return "ACCEPT", _accept(call, [{"type": "LAUNCH", "launch": launch}])
+        case Operate():
+            listed = [operation_info(one, role, version) for one in call.operations]
+            return "ACCEPT", _accept(call, listed)
         case Decline():
-            filters = {"refuse_seconds": call.refuse_s}
-            return "DECLINE", {"offer_ids": _ids(call.offer_ids), "filters": filters}
+            return "DECLINE", {
+                "offer_ids": _ids(call.offer_ids),
+                "filters": filters(call.refuse_s),
+            }
+        case AcceptInverseOffers():
+            return "ACCEPT_INVERSE_OFFERS", _inverse(call)
+        case DeclineInverseOffers():
+            return "DECLINE_INVERSE_OFFERS", _inverse(call)
         case Acknowledge():
             return "ACKNOWLEDGE", {
                 "agent_id": {"value": call.agent_id},
@@ -198,14 +210,55 @@ def _inner(call: Call, role: str, version: Version) -> tuple[str, dict[str, obje
                 ]
             }
         case Kill():
-            return "KILL", {
-                "task_id": {"value": call.task_id},
+            return "KILL", _kill(call)
+        case Shutdown():
+            return "SHUTDOWN", {
+                "executor_id": {"value": call.executor_id},
                 "agent_id": {"value": call.agent_id},
             }
         case Suppress():
             return "SUPPRESS", _roles(role, version)
         case Revive():
             return "REVIVE", _roles(role, version)
+        case UpdateFramework():
+            return "UPDATE_FRAMEWORK", _update(call, framework_id, version)
+        case Teardown():
+            return "TEARDOWN", None
+        case _:
+            assert_never(call)
+
+
+def _accept(call: Accept | Operate, operations: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "offer_ids": _ids(call.offer_ids),
+        "operations": operations,
+        "filters": filters(call.refuse_s),
+    }
+
+
+def _inverse(call: AcceptInverseOffers | DeclineInverseOffers) -> dict[str, object]:
+    return {
+        "inverse_offer_ids": _ids(call.inverse_offer_ids),
+        "filters": filters(call.refuse_s),
+    }
+
+
+def _kill(call: Kill) -> dict[str, object]:
+    """`kill_policy` is part of KILL from 1.0 on, and goes before that of the task."""
+    body: dict[str, object] = {
+        "task_id": {"value": call.task_id},
+        "agent_id": {"value": call.agent_id},
+    }
+    if call.grace_s is not None:
+        body["kill_policy"] = kill_policy(call.grace_s)
+    return body
+
+
+def _update(call: UpdateFramework, framework_id: str, version: Version) -> dict[str, object]:
+    if call.info.framework_id not in ("", framework_id):
+        raise LocalMesosError(f"{call.info.framework_id} is not the id that is subscribed")
+    info = attrs.evolve(call.info, framework_id=framework_id)
+    return registration(info, version, suppressed=call.suppressed, minimal=call.minimal)
 
 
 def _roles(role: str, version: Version) -> dict[str, object] | None:
@@ -217,38 +270,5 @@ def _ids(values: Iterable[str]) -> list[dict[str, str]]:
     return [{"value": value} for value in values]
 
 
-def _task(task: Task, taken: Iterable[Taken], version: Version) -> dict[str, object]:
-    variables = [{"name": k, "value": v} for k, v in sorted(task.environment.items())]
-    info: dict[str, object] = {
-        "name": task.name,
-        "task_id": {"value": task.task_id},
-        "agent_id": {"value": task.agent_id},
-        "resources": [wire(t.resource, t.amount_milli) for t in taken],
-        "command": {
-            "shell": True,
-            "value": task.command,
-            "user": task.user,
-            "environment": {"variables": variables},
-        },
-        "kill_policy": {"grace_period": {"nanoseconds": int(task.kill_grace_s * 1e9)}},
-        "labels": {"labels": [{"key": k, "value": v} for k, v in sorted(task.labels.items())]},
-    }
-    if task.completion_s is not None and version >= (1, 6):
-        info["max_completion_time"] = {"nanoseconds": int(task.completion_s * 1e9)}
-    if task.health is not None:
-        info["health_check"] = _health(task.health, version)
-    return info
-
-
-def _health(check: HealthCheck, version: Version) -> dict[str, object]:
-    body: dict[str, object] = {
-        "command": {"shell": True, "value": check.command},
-        "delay_seconds": check.delay_s,
-        "interval_seconds": check.interval_s,
-        "timeout_seconds": check.timeout_s,
-        "consecutive_failures": check.consecutive_failures,
-        "grace_period_seconds": check.grace_s,
-    }
-    if version >= (1, 1):
-        body["type"] = "COMMAND"
-    return body
+def _dotted(version: Version) -> str:
+    return ".".join(map(str, version))

@@ -9,14 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
-import msgspec
 
+from protocol.mesos import fields
 from protocol.mesos.errors import RemoteMesosError
+from protocol.mesos.fields import JsonObject
 from protocol.mesos.resources import Resource, usable
 
+HEARTBEAT_S: Final = 15.0  # hard-coded in masters; 1.0.0 does not tell it
+HEARTBEAT_S_MIN: Final = 1.0
+HEARTBEAT_S_MAX: Final = 300.0  # a silent stream must be noticed within the hour
+ERROR_MAX: Final = 400  # characters of an ERROR that people read
 TERMINAL: Final = frozenset(
     {
         "TASK_FINISHED",
@@ -41,7 +46,11 @@ class Subscribed:
 
 @attrs.frozen(kw_only=True)
 class Offer:
-    """One agent's resources for one role. `url` is host:port of the agent's own HTTP API."""
+    """One agent's resources for one role. `url` is host:port of the agent's own HTTP API.
+
+    `unavailable_from_s` is the unix time of a posted maintenance window; the window lasts
+    `unavailable_for_s`, or for ever where that is None.
+    """
 
     offer_id: str
     agent_id: str
@@ -51,7 +60,8 @@ class Offer:
     role: str
     resources: tuple[Resource, ...]
     attributes: Mapping[str, str]
-    unavailable_from_s: float | None = None  # unix time of a posted maintenance window
+    unavailable_from_s: float | None = None
+    unavailable_for_s: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -65,8 +75,36 @@ class Rescind:
 
 
 @attrs.frozen(kw_only=True)
+class InverseOffer:
+    """The operator wants that agent for maintenance. `hostname` and `ip` may be empty.
+
+    Times as in `Offer`; an answer is advice to the operator, no more.
+    """
+
+    offer_id: str
+    agent_id: str
+    hostname: str
+    ip: str
+    unavailable_from_s: float
+    unavailable_for_s: float | None
+
+
+@attrs.frozen(kw_only=True)
+class InverseOffers:
+    offers: tuple[InverseOffer, ...]
+
+
+@attrs.frozen(kw_only=True)
+class RescindInverseOffer:
+    offer_id: str
+
+
+@attrs.frozen(kw_only=True)
 class Update:
-    """One status update. `uuid` empty: from the master, must not be acknowledged."""
+    """One status update. `uuid` empty: from the master, must not be acknowledged.
+
+    `unreachable_at_s`: with TASK_UNREACHABLE, the unix time since which the agent is.
+    """
 
     task_id: str
     agent_id: str
@@ -77,6 +115,7 @@ class Update:
     source: str = ""
     healthy: bool | None = None
     timestamp: float = 0.0
+    unreachable_at_s: float | None = None
 
     @property
     def terminal(self) -> bool:
@@ -108,7 +147,18 @@ class Unknown:
     kind: str
 
 
-Event = Subscribed | Offers | Rescind | Update | Failure | ErrorEvent | Heartbeat | Unknown
+Event = (
+    Subscribed
+    | Offers
+    | Rescind
+    | InverseOffers
+    | RescindInverseOffer
+    | Update
+    | Failure
+    | ErrorEvent
+    | Heartbeat
+    | Unknown
+)
 
 
 def decode_event(record: bytes, *, role: str) -> Event:
@@ -116,92 +166,111 @@ def decode_event(record: bytes, *, role: str) -> Event:
 
     Raises RemoteMesosError when it is no event at all.
     """
-    try:
-        raw = msgspec.json.decode(record)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RemoteMesosError(f"an event that is no JSON: {record[:80]!r}") from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("type"), str):
+    raw = fields.parse_object(record, "an event")
+    kind = raw.get("type")
+    if not isinstance(kind, str):
         raise RemoteMesosError(f"an event without a type: {record[:80]!r}")
-    try:
-        return _decode(raw["type"], raw, role)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise RemoteMesosError(f"a malformed {raw['type'][:40]} event: {error!r}") from error
+    with fields.malformed(f"{fields.shown(kind)[:40]} event"):
+        return _decode(kind, raw, role)
 
 
-def _decode(kind: str, raw: dict[str, Any], role: str) -> Event:
+def _decode(kind: str, raw: JsonObject, role: str) -> Event:
     match kind:
         case "HEARTBEAT":
             return Heartbeat()
         case "OFFERS":
-            found = raw["offers"].get("offers", [])
-            return Offers(offers=tuple(_offer(o, role) for o in found))
+            listed = fields.objects(fields.required(raw, "offers"), "offers")
+            return Offers(offers=tuple(_offer(one, role) for one in listed))
         case "UPDATE":
-            return _update(raw["update"]["status"])
+            return _update(fields.required(fields.required(raw, "update"), "status"))
         case "SUBSCRIBED":
-            return _subscribed(raw["subscribed"])
+            return _subscribed(fields.required(raw, "subscribed"))
         case "RESCIND":
-            return Rescind(offer_id=_id(raw["rescind"]["offer_id"]))
+            return Rescind(offer_id=fields.identifier(fields.required(raw, "rescind"), "offer_id"))
+        case "INVERSE_OFFERS":
+            listed = fields.objects(fields.required(raw, "inverse_offers"), "inverse_offers")
+            return InverseOffers(offers=tuple(_inverse_offer(one) for one in listed))
+        case "RESCIND_INVERSE_OFFER":
+            rescinded = fields.required(raw, "rescind_inverse_offer")
+            return RescindInverseOffer(offer_id=fields.identifier(rescinded, "inverse_offer_id"))
         case "FAILURE":
-            failure = raw["failure"]
+            failure = fields.required(raw, "failure")
             return Failure(
-                agent_id=_id(failure.get("agent_id") or {"value": ""}),
-                executor_id=_id(failure.get("executor_id") or {"value": ""}),
+                agent_id=fields.identifier(failure, "agent_id", ""),
+                executor_id=fields.identifier(failure, "executor_id", ""),
             )
         case "ERROR":
-            inner = raw.get("error")  # the published page shows a bare `message`
-            message = inner.get("message") if isinstance(inner, dict) else raw.get("message")
-            return ErrorEvent(message=str(message or "no message"))
+            return _error(raw)
         case _:
             return Unknown(kind=kind[:60])
 
 
-def _subscribed(raw: dict[str, Any]) -> Subscribed:
-    master = raw.get("master_info") or {}
+def _error(raw: JsonObject) -> ErrorEvent:
+    """The schema nests the message; the published page shows it bare."""
+    error = raw.get("error")
+    message = error.get("message") if isinstance(error, dict) else raw.get("message")
+    told = fields.shown(message, ERROR_MAX) if isinstance(message, str) else ""
+    return ErrorEvent(message=told or "no message")
+
+
+def _subscribed(raw: JsonObject) -> Subscribed:
+    master = fields.inner(raw, "master_info")
+    told_s = fields.number(raw, "heartbeat_interval_seconds", 0.0) or HEARTBEAT_S
     return Subscribed(
-        framework_id=_id(raw["framework_id"]),
-        heartbeat_s=float(raw.get("heartbeat_interval_seconds") or 15.0),
-        master_id=str(master.get("id") or ""),
-        master_version=str(master.get("version") or ""),
+        framework_id=fields.identifier(raw, "framework_id"),
+        heartbeat_s=min(max(told_s, HEARTBEAT_S_MIN), HEARTBEAT_S_MAX),
+        master_id=fields.text(master, "id", ""),
+        master_version=fields.text(master, "version", ""),
     )
 
 
-def _offer(raw: dict[str, Any], role: str) -> Offer:
-    address = (raw.get("url") or {}).get("address") or {}
-    window = (raw.get("unavailability") or {}).get("start") or {}
-    start = window.get("nanoseconds")
-    allocation = raw.get("allocation_info") or {}
+def _offer(raw: JsonObject, role: str) -> Offer:
+    address = fields.inner(fields.inner(raw, "url"), "address")
+    window = fields.inner(raw, "unavailability")
+    allocated = fields.text(fields.inner(raw, "allocation_info"), "role", "")
     return Offer(
-        offer_id=_id(raw["id"]),
-        agent_id=_id(raw["agent_id"]),
-        hostname=_text(raw["hostname"]),
-        ip=str(address.get("ip") or ""),
-        port=int(address.get("port") or 5051),
-        role=str(allocation.get("role") or role),
-        resources=usable(raw.get("resources") or (), role=role),
-        attributes=attributes_of(raw.get("attributes") or ()),
-        unavailable_from_s=None if start is None else int(start) / 1e9,
+        offer_id=fields.identifier(raw, "id"),
+        agent_id=fields.identifier(raw, "agent_id"),
+        hostname=fields.text(raw, "hostname"),
+        ip=fields.text(address, "ip", ""),
+        port=fields.port(address, "port"),
+        role=allocated or role,
+        resources=usable(fields.objects(raw, "resources"), role=role),
+        attributes=attributes_of(raw.get("attributes")),
+        unavailable_from_s=fields.seconds(window, "start"),
+        unavailable_for_s=fields.seconds(window, "duration"),
     )
 
 
-def _update(raw: dict[str, Any]) -> Update:
-    healthy = raw.get("healthy")
+def _inverse_offer(raw: JsonObject) -> InverseOffer:
+    address = fields.inner(fields.inner(raw, "url"), "address")
+    window = fields.inner(raw, "unavailability")
+    return InverseOffer(
+        offer_id=fields.identifier(raw, "id"),
+        agent_id=fields.identifier(raw, "agent_id", ""),
+        hostname=fields.text(address, "hostname", ""),
+        ip=fields.text(address, "ip", ""),
+        unavailable_from_s=fields.seconds(window, "start") or 0.0,
+        unavailable_for_s=fields.seconds(window, "duration"),
+    )
+
+
+def _update(raw: JsonObject) -> Update:
     return Update(
-        task_id=_id(raw["task_id"]),
-        agent_id=_id(raw.get("agent_id") or {"value": ""}),
-        state=_text(raw["state"]),
-        uuid=_uuid(raw.get("uuid")),
-        message=str(raw.get("message") or ""),
-        reason=str(raw.get("reason") or ""),
-        source=str(raw.get("source") or ""),
-        healthy=healthy if isinstance(healthy, bool) else None,
-        timestamp=float(raw.get("timestamp") or 0.0),
+        task_id=fields.identifier(raw, "task_id"),
+        agent_id=fields.identifier(raw, "agent_id", ""),
+        state=fields.text(raw, "state"),
+        uuid=_uuid(fields.text(raw, "uuid", "")),
+        message=fields.text(raw, "message", ""),
+        reason=fields.text(raw, "reason", ""),
+        source=fields.text(raw, "source", ""),
+        healthy=None if raw.get("healthy") is None else fields.flag(raw, "healthy", default=False),
+        timestamp=fields.number(raw, "timestamp", 0.0),
+        unreachable_at_s=fields.seconds(raw, "unreachable_time"),
     )
 
 
-def _uuid(raw: object) -> str:
-    if raw is None:
-        return ""
-    text = _text(raw)
+def _uuid(text: str) -> str:
     try:
         base64.b64decode(text, validate=True)
     except binascii.Error as error:
@@ -209,34 +278,46 @@ def _uuid(raw: object) -> str:
     return text
 
 
-def _id(raw: dict[str, Any]) -> str:
-    return _text(raw["value"])
-
-
-def _text(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise TypeError(f"expected text, got {type(raw).__name__}")
-    return raw
-
-
 def attributes_of(raw: object) -> dict[str, str]:
     """Agent attributes as text: the first of equal names wins; a number has no needless `.0`.
 
     RANGES become `1-5,9-9`. Mesos turns numeric-looking text into SCALAR, so both are read.
+    What is no attribute is left out.
     """
     found: dict[str, str] = {}
     for entry in raw if isinstance(raw, list) else ():
-        name, kind = entry.get("name"), entry.get("type")
+        name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or name.strip() in found:
             continue
-        if kind == "TEXT":
-            found[name.strip()] = str(entry["text"]["value"])
-        elif kind == "SCALAR":
-            found[name.strip()] = _number(float(entry["scalar"]["value"]))
-        elif kind == "RANGES":
-            ranges = entry["ranges"].get("range", [])
-            found[name.strip()] = ",".join(f"{r['begin']}-{r['end']}" for r in ranges)
+        value = _attribute(entry)
+        if value is not None:
+            found[name.strip()] = value
     return found
+
+
+def _attribute(entry: JsonObject) -> str | None:
+    try:
+        match entry.get("type"):
+            case "TEXT":
+                return fields.text(fields.required(entry, "text"), "value")
+            case "SCALAR":
+                value = fields.required(entry, "scalar").get("value")
+                number = fields.finite(value)
+                return None if number is None else _number(number)
+            case "RANGES":
+                listed = fields.objects(fields.required(entry, "ranges"), "range")
+                return ",".join(f"{_end(pair, 'begin')}-{_end(pair, 'end')}" for pair in listed)
+            case _:
+                return None
+    except ValueError:
+        return None
+
+
+def _end(pair: JsonObject, name: str) -> int:
+    value = pair.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"'{name}' must be a whole number")  # noqa: TRY004 - malformed, not misused
+    return value
 
 
 def _number(value: float) -> str:

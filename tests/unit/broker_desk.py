@@ -30,6 +30,7 @@ from protocol.mesos.resources import usable
 from tests.unit.actor_doubles import box, rng
 
 C = TypeVar("C")
+NOW_S = 1e9  # unix seconds at the beginning
 
 
 def offer(number: int, agent: int = 1, *, cpus: float = 1.0, mem: float = 1024.0) -> events.Offer:
@@ -86,7 +87,8 @@ class Desk:
         return self.of(calls.Decline)
 
     def reconciled(self) -> list[tuple[tuple[str, str], ...]]:
-        return [call.tasks for call in self.of(calls.Reconcile)]
+        """The explicit ones."""
+        return [call.tasks for call in self.of(calls.Reconcile) if call.tasks]
 
     async def tell(self, message: BrokerInbox) -> None:
         """And let everybody act on it."""
@@ -94,7 +96,7 @@ class Desk:
         await wait_all_tasks_blocked()
 
     async def event(self, event: events.Event) -> None:
-        await self.tell(FromMaster(generation=self.generation, event=event))
+        await self.tell(FromMaster(generation=self.generation, event=event, at=trio.current_time()))
 
     async def offered(self, *offers: events.Offer) -> None:
         await self.event(events.Offers(offers=offers))
@@ -114,8 +116,8 @@ class Desk:
             await trio.sleep(self.call_s)
             self.sent.append((trio.current_time(), message))
             stale = message.generation is not None and message.generation != self.generation
-            outcome = "refused" if stale else next(self.outcomes, "sent")
             if isinstance(message.call, calls.Accept):
+                outcome = "refused" if stale else next(self.outcomes, "sent")
                 self.broker.mailbox.offer(CallResult(call=message.call, outcome=outcome))
 
 
@@ -136,6 +138,8 @@ async def desk(
         agents=agents.get,
         board=Board(),
         chance=rng(),
+        wall=lambda: NOW_S + trio.current_time(),
+        role="scaleio",
         may_suppress=lambda: made.lists_agents,
         set_suppressed=suppressed.append,
     )

@@ -159,6 +159,7 @@ async def stage(
         chance=chance(),
         rules=Rules(attempts_max=2),
         framework_id=lambda: "F",
+        agent_scheme=lambda: "http",
         redact=lambda text: text.replace(SECRET, "***"),
     )
     begun = agent or Agent(record=AgentRecord(host=HOST, agent_id=""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 import trio
@@ -13,16 +13,19 @@ from actors import offer_broker
 from actors.board import AgentSnapshot
 from actors.messages import AgentLost, AgentOffered, GiveBack, StrangeTask, TrackTask
 from actors.offer_broker import (
-    LAUNCH_PATIENCE_S,
-    RECONCILE_ALL_S,
+    REFUSE_IDLE_S,
     REFUSE_LONG_S,
     REFUSE_SOON_S,
+    REVIVE_BURST,
     REVIVE_EVERY_S,
     SUPPRESS_AFTER_S,
+    WANT_PATIENCE_S,
 )
+from actors.task_book import LAUNCH_PATIENCE_S, RECONCILE_ALL_S
 from domain import inbox
 from domain.offers import Matching, Need, match
 from protocol.mesos import calls, events
+from protocol.mesos.operator import AgentSeen
 from tests.unit.actor_doubles import drained
 from tests.unit.broker_desk import Desk, desk, offer, update, want
 
@@ -64,10 +67,13 @@ async def test_an_offer_too_small_is_declined_and_the_reason_shown(
         assert here.broker.board.verdicts["a1"] == "needs 512 MB, offered 300 MB"
 
 
+@pytest.mark.parametrize(("listed", "long_s"), [(True, REFUSE_IDLE_S), (False, REFUSE_LONG_S)])
 async def test_an_unwanted_offer_is_refused_for_long_and_one_between_steps_for_a_moment(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, *, listed: bool, long_s: float
 ) -> None:
+    """For longer still where the master's list tells of changes."""
     async with desk() as here:
+        here.lists_agents = listed
         here.broker.board.agents = {
             "a1": shown("a1", "ready"),
             "a2": shown("a2", "surveying"),
@@ -77,10 +83,10 @@ async def test_an_unwanted_offer_is_refused_for_long_and_one_between_steps_for_a
         await here.offered(*(offer(n, n) for n in range(1, 6)))
         refused = {i: one.refuse_s for one in here.declines() for i in one.offer_ids}
         assert refused == {
-            "O1": REFUSE_LONG_S,
+            "O1": long_s,
             "O2": REFUSE_SOON_S,
             "O3": REFUSE_SOON_S,
-            "O4": REFUSE_LONG_S,
+            "O4": long_s,
             "O5": REFUSE_SOON_S,
         }
 
@@ -110,10 +116,16 @@ async def test_a_crash_strands_no_offer(
     """Offers belong to the ledger from receipt to answer, whatever happens in between."""
     crashes = [RuntimeError("a bug")]
 
-    def crashing(needs: Iterable[Need], there: Sequence[events.Offer]) -> Matching:
+    def crashing(
+        needs: Iterable[Need],
+        there: Sequence[events.Offer],
+        *,
+        now_s: float,
+        seen: Mapping[str, AgentSeen],
+    ) -> Matching:
         if crashes:
             raise crashes.pop()
-        return match(needs, there)
+        return match(needs, there, now_s=now_s, seen=seen)
 
     monkeypatch.setattr(offer_broker, "match", crashing)
     async with desk() as here:
@@ -389,9 +401,10 @@ async def test_revives_are_limited_whatever_is_wanted(autojump_clock: MockClock)
             await here.tell(want(number % 3 + 1, number))
             await trio.sleep(3.0)
         times = [at for at, message in here.sent if isinstance(message.call, calls.Revive)]
-        assert len(times) > 10
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-        assert min(gaps) >= REVIVE_EVERY_S
+        assert min(gaps) >= WANT_PATIENCE_S, "the offers that one brings are waited for"
+        assert min(gaps[REVIVE_BURST:]) >= REVIVE_EVERY_S - 2.0
+        assert 300.0 / REVIVE_EVERY_S <= len(times) <= REVIVE_BURST + 1 + 300.0 / REVIVE_EVERY_S
 
 
 async def test_a_fresh_want_waits_a_moment_for_an_offer_before_it_revives(

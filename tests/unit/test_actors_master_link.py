@@ -3,152 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
-import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.board import Board, LinkSnapshot
-from actors.mailbox import Mailbox
 from actors.master_link import (
     BROKER_PATIENCE_S,
     EXIT_SUPERSEDED,
     PAUSE_CEILING_S,
     PAUSE_SLOW_S,
-    MasterLink,
-    Session,
 )
-from actors.messages import BrokerInbox, CallResult, FromMaster, LinkDown, Send, WriterInbox
-from actors.supervision import EndOfServiceError, supervise
-from adapters.http_client import make_client
-from adapters.mesos_http import HttpMesos
+from actors.messages import CallResult, LinkDown, Send
+from actors.supervision import EndOfServiceError
 from protocol.mesos import calls, events
-from protocol.mesos.calls import FrameworkInfo
 from simulation.http_server import Cut, Reply, Request
-from simulation.mesos_observed import CallReceived, StreamClosed, StreamOpened
-from simulation.network import MemoryBackend
-from tests.unit.actor_doubles import box, rng
-from tests.unit.sim_mesos import MASTER, World, legacy_info, world
-
-INFO = FrameworkInfo(
-    user="root",
-    name="ScaleIO Framework",
-    role="scaleio",
-    hostname="s1",
-    webui_url="http://s1/",
-    failover_timeout_s=600.0,
-)
-STANDBY = "http://master2.test:5050"
-
-
-@attrs.define
-class Keep:
-    """Where framework ids are stored, in `takes_s` each."""
-
-    stored: list[str] = attrs.field(factory=list)
-    takes_s: float = 0.0
-
-    async def store(self, framework_id: str) -> None:
-        await trio.sleep(self.takes_s)
-        self.stored.append(framework_id)
-
-
-@attrs.define
-class Line:
-    """A link, a broker that only listens, and what both have said."""
-
-    there: World
-    link: MasterLink
-    keep: Keep
-    heard: list[BrokerInbox] = attrs.field(factory=list)
-    listening: bool = True
-    shown: list[LinkSnapshot] = attrs.field(factory=list)
-
-    async def listen(self) -> None:
-        """The broker: takes what comes, as long as the test lets it."""
-        while True:
-            if self.listening:
-                self.heard.append(await self.link.broker.receive())
-            else:
-                await trio.sleep(0.5)
-
-    async def watch(self) -> None:
-        while True:
-            await self.link.board.wait_change()
-            self.shown.append(self.link.board.link)
-
-    @property
-    def now(self) -> LinkSnapshot:
-        return self.link.board.link
-
-    def events(self, kind: type[events.Event]) -> list[FromMaster]:
-        found = [one for one in self.heard if isinstance(one, FromMaster)]
-        return [one for one in found if isinstance(one.event, kind)]
-
-    async def until(self, wanted: Callable[[], bool], *, within_s: float = 300.0) -> None:
-        """Looked at whenever the broker or the board hears something, and each second."""
-        with trio.fail_after(within_s):
-            while not wanted():
-                with trio.move_on_after(1.0):
-                    await self.link.board.wait_change()
-
-    async def subscribed(self, times: int = 1) -> None:
-        await self.until(lambda: self.now.state == "subscribed" and self.now.subscriptions >= times)
-        await wait_all_tasks_blocked()
-
-    def subscriptions(self) -> list[tuple[str, bool]]:
-        """Framework id, and whether it was a new one, of each as the master saw it."""
-        return [(one.framework_id, one.fresh) for one in self.there.observed(StreamOpened)]
-
-
-@asynccontextmanager
-async def line(
-    *,
-    masters: int = 1,
-    tried: tuple[str, ...] = (MASTER,),
-    agents: int = 1,
-    version: str = "1.11.0",
-    framework_id: str = "",
-    broker_room: int = 64,
-) -> AsyncIterator[Line]:
-    async with world(agents, masters=masters, version=version) as there:
-        backend, keep = MemoryBackend(there.network), Keep()
-        mailbox: Mailbox[WriterInbox] = box("master-writer")
-        broker: Mailbox[BrokerInbox] = box("offer-broker", broker_room)
-        async with (
-            make_client(network_backend=backend, read_timeout_s=None) as stream,
-            make_client(network_backend=backend, connections_max=1) as one,
-            make_client(network_backend=backend) as operator,
-            trio.open_nursery() as nursery,
-        ):
-            link = MasterLink(
-                mesos=HttpMesos(stream=stream, calls=one, operator_calls=operator),
-                masters=tried,
-                session=Session(info=attrs.evolve(INFO, framework_id=framework_id)),
-                mailbox=mailbox,
-                broker=broker,
-                board=Board(),
-                chance=rng(),
-                store_id=keep.store,
-            )
-            made = Line(there, link, keep)
-            nursery.start_soon(made.watch)
-            nursery.start_soon(made.listen)
-            nursery.start_soon(link.write)
-            yield made
-            nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def running(here: Line) -> AsyncIterator[None]:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(supervise, here.link.mailbox.vitals, here.link.run)
-        yield
-        nursery.cancel_scope.cancel()
-
+from simulation.mesos_observed import CallReceived, StreamClosed
+from tests.unit.master_line import STANDBY, Line, line, running
+from tests.unit.sim_mesos import MASTER, legacy_info
 
 # -- subscribing ----------------------------------------------------------------------------------
 
@@ -282,7 +154,7 @@ async def test_each_refusal_is_retried_at_its_pace_and_its_cause_is_shown(
         asked.append(trio.current_time())
         return reply
 
-    async with line() as here:
+    async with line(framework_id="F-known") as here:
         front = here.there.mesos.fronts[0]
         here.there.network.listen("master1.test", 5050, refuse)
         async with running(here):
@@ -391,10 +263,12 @@ async def test_calls_leave_in_order_on_the_present_stream(autojump_clock: MockCl
     async with line() as here, running(here):
         await here.subscribed()
         for call in (calls.Suppress(), calls.Revive(), ACCEPT, calls.Suppress()):
-            await here.link.mailbox.put(Send(call=call, generation=1))
+            await here.writer.mailbox.put(Send(call=call, generation=1))
         await here.until(lambda: len(received(here, "SUPPRESS")) == 2)
         kinds = [one.kind for one in here.there.observed(CallReceived)]
-        assert kinds == ["SUBSCRIBE", "SUPPRESS", "REVIVE", "ACCEPT", "SUPPRESS"]
+        assert kinds == [
+            "SUBSCRIBE", "UPDATE_FRAMEWORK", "SUPPRESS", "REVIVE", "ACCEPT", "SUPPRESS",
+        ]  # fmt: skip
         assert all(one.current for one in here.there.observed(CallReceived)[1:])
         assert results(here) == [("sent", "")]
 
@@ -404,7 +278,7 @@ async def test_a_call_of_an_old_subscription_never_leaves(autojump_clock: MockCl
         await here.subscribed()
         here.there.mesos.faults.drop_stream()
         await here.subscribed(2)
-        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.writer.mailbox.put(Send(call=ACCEPT, generation=1))
         await wait_all_tasks_blocked()
         assert results(here) == [("refused", "not subscribed")]
         assert received(here, "ACCEPT") == []
@@ -412,7 +286,7 @@ async def test_a_call_of_an_old_subscription_never_leaves(autojump_clock: MockCl
 
 async def test_without_a_subscription_nothing_leaves(autojump_clock: MockClock) -> None:
     async with line() as here:
-        await here.link.mailbox.put(Send(call=ACCEPT))
+        await here.writer.mailbox.put(Send(call=ACCEPT))
         await wait_all_tasks_blocked()
         assert results(here) == [("refused", "not subscribed")]
 
@@ -422,7 +296,7 @@ async def test_an_acknowledgement_is_good_on_any_subscription(autojump_clock: Mo
         await here.subscribed()
         here.there.mesos.faults.drop_stream()
         await here.subscribed(2)
-        await here.link.mailbox.put(Send(call=calls.Reconcile(tasks=())))
+        await here.writer.mailbox.put(Send(call=calls.Reconcile(tasks=())))
         await here.until(lambda: bool(received(here, "RECONCILE")))
 
 
@@ -430,7 +304,7 @@ async def test_a_call_that_was_cut_has_an_unknown_fate(autojump_clock: MockClock
     async with line() as here, running(here):
         await here.subscribed()
         here.there.mesos.faults.slow_next_calls(1, 1000.0)
-        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.writer.mailbox.put(Send(call=ACCEPT, generation=1))
         await here.until(lambda: bool(results(here)))
         assert results(here)[0][0] == "unknown"
 
@@ -438,10 +312,10 @@ async def test_a_call_that_was_cut_has_an_unknown_fate(autojump_clock: MockClock
 async def test_a_master_that_refuses_connections_has_not_seen_the_call(
     autojump_clock: MockClock,
 ) -> None:
-    async with line() as here, running(here):
+    async with line(framework_id="F-known") as here, running(here):
         await here.subscribed()
         here.there.network.down.add(("master1.test", 5050))
-        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.writer.mailbox.put(Send(call=ACCEPT, generation=1))
         await here.until(lambda: bool(results(here)))
         assert results(here)[0][0] == "refused"
 
@@ -452,7 +326,7 @@ async def test_a_call_that_the_master_does_not_know_us_by_starts_afresh(
     async with line() as here, running(here):
         await here.subscribed()
         here.link.session.stream_id = "00000000-0000-0000-0000-000000000000"
-        await here.link.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.writer.mailbox.put(Send(call=ACCEPT, generation=1))
         await here.subscribed(2)
         assert results(here)[0][0] == "refused"
         assert len({framework_id for framework_id, _ in here.subscriptions()}) == 1
@@ -464,7 +338,7 @@ async def test_a_call_that_is_merely_wrong_keeps_the_subscription_and_is_shown(
     async with line() as here, running(here):
         await here.subscribed()
         bad = calls.Acknowledge(agent_id="S1", task_id="t", uuid="c2hvcnQ=")
-        await here.link.mailbox.put(Send(call=bad))
+        await here.writer.mailbox.put(Send(call=bad))
         await trio.sleep(60.0)
         assert here.now.subscriptions == 1
-        assert "Not a valid UUID" in here.link.mailbox.vitals.last_error
+        assert "Not a valid UUID" in here.writer.mailbox.vitals.last_error

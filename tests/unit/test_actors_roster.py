@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from actors.board import Board
 from actors.mailbox import Mailbox
 from actors.messages import AgentLost, AgentOffered, RosterInbox, StrangeTask
 from actors.roster import LIST_MISSES_MAX, Roster
@@ -102,6 +103,7 @@ async def hall() -> AsyncIterator[Hall]:
                 mesos=over(client),
                 leader=lambda: made.leader,
                 birth=made.birth,
+                board=Board(),
                 poll_s=POLL_S,
             )
             async with trio.open_nursery() as actors:

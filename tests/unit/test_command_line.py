@@ -30,6 +30,10 @@ from tests.steps_inert_twin import STEPS_DIR
 
 NOBODY: Final = f"{LOOPBACK}:1"  # a port on which nobody listens
 VERSION: Final = http_answer(b'{"version":"1.11.0"}')
+MASTER: Final = {
+    "/version": VERSION,
+    "/api/v1": http_answer(b'{"type": "GET_FRAMEWORKS", "get_frameworks": {}}'),
+}
 NO_PASSWORD: Final = (
     f"-uri={NOBODY}",
     f"-rest.address={LOOPBACK}",
@@ -194,22 +198,25 @@ def logged(scheduler: Scheduler, *words: str) -> list[dict[str, object]]:
         ({"*": b"\x00\xffnonsense\r\n\r\n"}, ("does not answer",)),
         ({"*": http_answer(b"<html>It works!</html>")}, ("broke the protocol",)),
         ({"*": http_answer(b"no", status="404 Not Found")}, ("404", "is it a master?")),
-        ({"/version": VERSION, "*": http_answer(b"5\nhello")}, ("broke the protocol",)),
-        ({"/version": VERSION, "*": http_answer(b"x" * 99)}, ("protocol", "record header")),
-        ({"/version": VERSION, "*": http_answer(b"")}, ("closed the stream",)),
+        ({"/version": VERSION, "*": http_answer(b"no")}, ("broke the protocol", "FRAMEWORKS")),
+        ({**MASTER, "*": http_answer(b"5\nhello")}, ("broke the protocol",)),
+        ({**MASTER, "*": http_answer(b"x" * 99)}, ("protocol", "record header")),
+        ({**MASTER, "*": http_answer(b"")}, ("closed the stream",)),
     ],
 )
 def test_a_master_that_answers_garbage_is_named_and_asked_again(
     scheduler: Scheduler, answers: dict[str, bytes], words: tuple[str, ...]
 ) -> None:
     with GarbageServer(answers) as master:
-        scheduler.start(f"-uri={master.address}")
+        scheduler.start(f"-uri={master.address}", "-loglevel=debug")
         wait_reason(scheduler, "master:", *words)
 
         def repeated() -> bool:
             return len(logged(scheduler, "not subscribed", *words)) >= 2
 
         scheduler.wait("a second attempt", repeated)
+        levels = [line["level"] for line in logged(scheduler, "not subscribed", *words)]
+        assert levels[:2] == ["warning", "debug"], "it is said once"
         assert json.loads(scheduler.read("/readyz"))["status"] == "not ready"
         assert scheduler.stop() == 0
     assert "Traceback" not in scheduler.text()

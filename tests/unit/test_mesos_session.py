@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from protocol.mesos.session import (
     NEXT,
+    CallFate,
+    Remedy,
     Signal,
     State,
     advance,
-    call_lost_the_session,
     judge_answer,
+    judge_call,
     judge_error,
     redirect_base,
 )
@@ -34,8 +36,9 @@ def test_every_pair_of_state_and_signal_is_decided(state: State, signal: Signal)
 
 @pytest.mark.parametrize("state", ENDS)
 @pytest.mark.parametrize("signal", Signal)
-def test_nothing_leads_out_of_an_end(state: State, signal: Signal) -> None:
-    assert advance(state, signal) is state
+def test_only_an_operator_leads_out_of_an_end(state: State, signal: Signal) -> None:
+    operator = (state, signal) == (State.REMOVED, Signal.ANEW)
+    assert advance(state, signal) is (State.DISCONNECTED if operator else state)
 
 
 @pytest.mark.parametrize("state", [s for s in State if s not in ENDS])
@@ -46,7 +49,8 @@ def test_whatever_is_lost_starts_afresh(state: State) -> None:
 def test_only_the_event_makes_us_subscribed() -> None:
     """Neither having asked nor a 200 does: the master refuses with 200 and an ERROR event."""
     assert advance(State.DISCONNECTED, Signal.SUBSCRIBED) is State.DISCONNECTED
-    assert advance(State.DISCONNECTED, Signal.ASKED) is State.SUBSCRIBING
+    assert advance(State.FINDING, Signal.SUBSCRIBED) is State.FINDING
+    assert advance(State.FINDING, Signal.ASKED) is State.SUBSCRIBING
     assert advance(State.SUBSCRIBING, Signal.SUBSCRIBED) is State.SUBSCRIBED
 
 
@@ -95,14 +99,21 @@ def test_every_recorded_error_is_an_end_or_is_retried_slowly_with_its_text(messa
             assert verdict.signal is Signal.REMOVED
             assert "operator" in verdict.sentence
         case _:
-            assert (verdict.signal, verdict.slow) == (Signal.LOST, True)
-            assert message in verdict.sentence
+            assert (verdict.signal, verdict.remedy) == (Signal.LOST, Remedy.PERSON)
+            assert " ".join(message.split()) in verdict.sentence
+            assert "master's log" not in verdict.sentence, "each of these has a cure of its own"
 
 
 def test_a_failing_authorizer_is_retried_soon() -> None:
     verdict = judge_error("Authorization failure: timed out")
-    assert (verdict.signal, verdict.slow) == (Signal.LOST, False)
+    assert (verdict.signal, verdict.remedy) == (Signal.LOST, Remedy.PAUSE)
     assert "timed out" in verdict.sentence
+
+
+def test_who_was_thrown_out_by_an_own_subscription_comes_back() -> None:
+    """One whose answer was lost: the master took it for the newer one."""
+    verdict = judge_error("Framework failed over", by_ourselves=True)
+    assert (verdict.signal, verdict.remedy) == (Signal.LOST, Remedy.PAUSE)
 
 
 @pytest.mark.parametrize("message", ["Framework failed to authenticate", "Framework is unknown"])
@@ -148,26 +159,51 @@ def test_every_recorded_refusal_is_a_lost_session_whose_cause_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("status", "slow", "word"),
+    ("status", "remedy", "word"),
     [
-        (401, True, "credentials"),
-        (403, True, "credentials"),
-        (404, False, "no leading master"),
-        (503, False, "no leading master"),
-        (400, True, "-uri"),
-        (405, True, "-uri"),
-        (406, True, "-uri"),
-        (415, True, "-uri"),
-        (500, False, "500"),
-        (501, False, "501"),
-        (200, False, "200"),
+        (401, Remedy.CREDENTIALS, "give -mesos.principal and -mesos.secret-file"),
+        (403, Remedy.CREDENTIALS, "credentials"),
+        (404, Remedy.PAUSE, "no leading master"),
+        (500, Remedy.PAUSE, "no leading master"),
+        (503, Remedy.PAUSE, "no leading master"),
+        (400, Remedy.PERSON, "-uri"),
+        (405, Remedy.PERSON, "-uri"),
+        (406, Remedy.PERSON, "-uri"),
+        (415, Remedy.PERSON, "-uri"),
+        (501, Remedy.PERSON, "501"),
+        (413, Remedy.PAUSE, "413"),
+        (200, Remedy.PAUSE, "200"),
     ],
 )
-def test_each_status_has_its_pace_and_its_sentence(status: int, word: str, *, slow: bool) -> None:
+def test_each_status_has_its_remedy_and_its_sentence(
+    status: int, remedy: Remedy, word: str
+) -> None:
     verdict = judge_answer(status, "text of the master")
-    assert (verdict.signal, verdict.slow) == (Signal.LOST, slow)
+    assert (verdict.signal, verdict.remedy) == (Signal.LOST, remedy)
     assert word in verdict.sentence
     assert "text of the master" in verdict.sentence
+
+
+def test_a_wrong_secret_names_the_principal_and_the_file_to_correct() -> None:
+    verdict = judge_answer(401, "401 Unauthorized.", principal="storage")
+    assert verdict.remedy is Remedy.CREDENTIALS
+    assert "'storage'" in verdict.sentence
+    assert "-mesos.secret-file" in verdict.sentence
+
+
+def test_a_master_that_finds_no_enum_is_asked_with_fewer_capabilities() -> None:
+    body = "Failed to convert JSON into Call protobuf: Failed to find enum for 'REGION_AWARE'"
+    assert judge_answer(400, body).remedy is Remedy.FEWER
+
+
+def test_another_principal_than_that_of_the_secret_is_told_as_such() -> None:
+    body = (
+        "Failed to validate scheduler::Call: Authenticated principal 'a' does not match "
+        "principal 'b' set in `FrameworkInfo`"
+    )
+    verdict = judge_answer(400, body, principal="b")
+    assert verdict.remedy is Remedy.CREDENTIALS
+    assert "-mesos.principal" in verdict.sentence
 
 
 def test_a_page_of_a_proxy_is_cut_to_a_line() -> None:
@@ -185,16 +221,41 @@ def test_recorded_answers_to_calls_that_mean_a_dead_subscription(case: dict[str,
         "wrong Mesos-Stream-Id",
         "unknown framework_id",
         "unknown framework",
+        "unknown path",  # of a master that has just started
     }
-    assert call_lost_the_session(status_of(case), case["body"]) == dead
+    assert (judge_call(status_of(case), case["body"]) is CallFate.LOST) == dead
 
 
 def test_the_stream_id_of_a_replaced_subscription_means_a_dead_one() -> None:
     status, body = capture("failover_old_stream_id")["answer"]
-    assert call_lost_the_session(status, body)
-    assert call_lost_the_session(403, "Framework is not subscribed")
-    assert not call_lost_the_session(202, "")
-    assert not call_lost_the_session(400, "Failed to parse body into JSON")
+    assert judge_call(status, body) is CallFate.LOST
+
+
+@pytest.mark.parametrize(
+    ("status", "fate"),
+    [
+        (202, CallFate.DONE),
+        (200, CallFate.STRANGE),  # no master answers a call so, but UPDATE_FRAMEWORK
+        (204, CallFate.STRANGE),
+        (307, CallFate.LOST),
+        (400, CallFate.REFUSED),
+        (401, CallFate.CREDENTIALS),
+        (403, CallFate.LOST),
+        (404, CallFate.LOST),
+        (405, CallFate.REFUSED),
+        (413, CallFate.REFUSED),
+        (415, CallFate.REFUSED),
+        (500, CallFate.LOST),
+        (501, CallFate.REFUSED),
+        (503, CallFate.LOST),
+    ],
+)
+def test_each_answer_to_a_call_has_its_fate(status: int, fate: CallFate) -> None:
+    assert judge_call(status, "text") is fate
+
+
+def test_update_framework_is_answered_when_it_is_done() -> None:
+    assert judge_call(200, "", expected=200) is CallFate.DONE
 
 
 # -- redirects ------------------------------------------------------------------------------------
@@ -219,6 +280,11 @@ def test_the_stream_id_of_a_replaced_subscription_means_a_dead_one() -> None:
 )
 def test_every_form_of_redirect_is_followed_to_its_base(location: str, expected: str) -> None:
     assert redirect_base(location, scheme="http") == expected
+
+
+def test_no_redirect_leads_out_of_tls() -> None:
+    """The secret would be sent in the open."""
+    assert redirect_base("http://leader.test:5050/x", scheme="https") is None
 
 
 def test_a_redirect_without_scheme_keeps_that_of_the_request() -> None:

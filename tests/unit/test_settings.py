@@ -204,10 +204,79 @@ def test_other_texts_are_no_masters(text: str) -> None:
     assert refusal(f"-uri={text}").startswith("-uri: ")
 
 
-def test_zookeeper_detection_is_refused_with_the_way_out() -> None:
-    text = refusal("-uri=zk://h1:2181,h2:2181/mesos")
-    assert "not built" in text
-    assert "host:port" in text
+@pytest.mark.parametrize(
+    ("text", "shown", "credentials"),
+    [
+        ("zk://h1:2181,h2:2182/mesos", "zk://h1:2181,h2:2182/mesos", ""),
+        ("ZK://h1,[::1]/a/b/", "zk://h1:2181,[::1]:2181/a/b", ""),
+        (" zk://u:p:w,@h1/mesos\n", "zk://h1:2181/mesos", "u:p:w,"),
+    ],
+)
+def test_zookeeper_may_name_the_masters(text: str, shown: str, credentials: str) -> None:
+    found = parsed(f"-uri={text}")
+    assert (found.uri, found.master_ensemble, found.master_urls) == ((shown,), shown, ())
+    assert found.master_credentials.reveal() == credentials
+
+
+def test_named_masters_have_no_ensemble() -> None:
+    found = parsed("-uri=m1:5050,m2")
+    assert (found.master_ensemble, bool(found.master_credentials)) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("zk://h1:2181", "names no path"),
+        ("zk://h1:2181/", "usually zk://HOST:PORT/mesos"),
+        ("zk://h1:2181/mesos,m1:5050", "either the masters as a comma list, or one zk://"),
+        ("m1:5050,zk://h1:2181/mesos", "either the masters as a comma list, or one zk://"),
+        ("zk://h1:2181,http://m1:5050", "'http:' is no HOST:PORT"),
+        ("zk:///mesos", "'' is no HOST:PORT"),
+        ("zk://h1:0/mesos", "has no port between 1 and 65535"),
+        ("zk://h1/../mesos", "is no ZooKeeper path"),
+    ],
+)
+def test_an_ensemble_that_names_no_masters_is_refused_in_one_line(text: str, words: str) -> None:
+    assert words in refusal(f"-uri={text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zk://u:Hidden-1@h1:0/mesos", "zk://u:Hidden-1/x@h1/mesos", "zk://u:x/Hidden-1@h1/mesos",
+        "zk://u:Hidden-1@h1", "zk://Hidden-1@h1/mesos", "m1,zk://u:Hidden-1@h1/mesos",
+        "zk://u:Hidden-1@h1/mesos,m1", "http://u:Hidden-1@m1", "u:Hidden-1@m1:5050",
+        f"zk://u:{'x' * 90}Hidden-1@h1", "zk://u:@Hidden-1@h1/..",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("flag", ["uri", "scaleio.lbgateway"])
+def test_an_address_with_a_password_is_refused_without_showing_it(flag: str, text: str) -> None:
+    shown = refusal(f"-{flag}={text}")
+    assert "Hidden" not in shown
+    assert "***@" in shown
+
+
+def test_the_password_of_an_ensemble_does_not_show_itself() -> None:
+    found = parsed("-uri=zk://u:Hidden-1@h1/mesos")
+    for text in (repr(found), str(attrs.asdict(found)), found.master_ensemble, *found.uri):
+        assert "Hidden" not in text
+    (warning,) = found.warnings
+    assert warning.startswith("-uri: a password on the command line stands in ps")
+    assert parsed(SCALEIO_URI="zk://u:Hidden-1@h1/mesos").warnings == ()
+
+
+def test_masters_of_an_ensemble_speak_tls_where_certificates_are_given(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.touch()
+    assert parsed("-uri=zk://h1/mesos").master_scheme == "http"
+    assert parsed("-uri=zk://h1/mesos", f"-mesos.ca-file={file}").master_scheme == "https"
+    assert parsed("-uri=zk://h1/mesos", f"-mesos.cert-file={file}").master_scheme == "https"
+
+
+def test_our_address_is_the_one_that_faces_the_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "address_towards", lambda *urls: "-".join(urls[:-1]))
+    assert parsed("-uri=zk://u:pass@h1,h2:7/mesos").rest_advertised == "[h1:2181-h2:7]"
+    assert parsed("-uri=h1").rest_advertised == "[http://h1:5050]"
 
 
 def test_b2_the_check_interval_has_a_variable_of_its_own() -> None:
@@ -253,8 +322,6 @@ def test_b8_the_announced_address_is_never_empty_and_ipv6_wears_brackets() -> No
         "-store.del.key=a",
         "-store.type=boltdb",
         "-mode=ask",
-        "-mesos.principal=p",
-        "-mesos.secret-file=/etc/hostname",
         "-mesos.before-reboot=deactivate",
         "-rexray.username=rexray",
         "-rexray.password-file=/etc/hostname",

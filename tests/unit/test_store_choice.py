@@ -13,7 +13,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.ports import StoreError
+from actors.ports import Store, StoreError, StoreInUseError
 from adapters import store_choice
 from adapters.store_choice import (
     SqliteChoice,
@@ -22,9 +22,11 @@ from adapters.store_choice import (
     choose_store,
     open_store,
 )
-from adapters.store_sqlite import run_inline
+from adapters.store_sqlite import BUSY_TIMEOUT_S, run_inline
 from adapters.store_uri import Ensemble, StoreTypeError, StoreUriError, parse_ensemble
 from adapters.store_zookeeper import ZooKeeperStore, key_of, node_name
+from commands.scheduler import judge_end
+from supervisor import EXIT_STORE
 
 TWO = ("h1:2181", "h2:2182")
 
@@ -89,6 +91,40 @@ def test_auto_takes_the_address_before_the_host_before_the_master_before_a_file(
     assert zk(choose(**hosts)).servers == ("host:2181",)
     assert zk(choose(master_zk="zk://master:2181/mesos")).servers == ("master:2181",)
     assert sqlite(choose()) == Path("/var/lib/scaleio-scheduler/scaleio.sqlite")
+
+
+MASTERS = Ensemble(servers=("uri:2181",), chroot="/mesos", credentials="u:p")
+
+
+@pytest.mark.parametrize(
+    ("store_type", "uri", "mesos_zk", "server"),
+    [
+        ("auto", "", "", "uri:2181"),
+        ("zk", "", "", "uri:2181"),
+        ("auto", "", "zk://host:2181/mesos", "host:2181"),
+        ("auto", "own:2181", "", "own:2181"),
+    ],
+)
+def test_the_ensemble_of_the_masters_comes_between_the_host_and_the_master(
+    store_type: str, uri: str, mesos_zk: str, server: str
+) -> None:
+    choice = choose_store(
+        store_type=store_type,
+        uri=uri,
+        mesos_zk=mesos_zk,
+        masters=MASTERS,
+        master_zk="zk://master:2181/mesos",
+        role="scaleio",
+    )
+    assert zk(choice).servers == (server,)
+
+
+def test_of_the_ensemble_of_the_masters_the_path_is_left_to_mesos() -> None:
+    choice = choose_store(
+        store_type="auto", uri="", mesos_zk="", masters=MASTERS, master_zk="", role="scaleio"
+    )
+    assert zk(choice) == Ensemble(servers=("uri:2181",), credentials="u:p")
+    assert choice.reason == "-uri"
 
 
 @pytest.mark.parametrize("store_type", ["auto", "zk"])
@@ -266,6 +302,47 @@ async def test_a_folder_that_was_named_is_not_made_up(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no folder"):
         await open_store(named, role="scaleio", run_sync=run_inline)
     assert await trio.Path(tmp_path / "typing-error").exists() is False
+
+
+async def test_a_store_in_use_is_waited_for_and_taken_over(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    choice = choose(uri=str(tmp_path / "store.sqlite"))
+    first = await open_store(choice, role="scaleio")
+    opened: list[Store] = []
+
+    async def second() -> None:
+        opened.append(await open_store(choice, role="scaleio"))
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(second)
+            await trio.sleep(BUSY_TIMEOUT_S + 0.5)  # so long that it has begun anew
+            assert opened == []
+            await first.close()
+    (store,) = opened
+    await store.close()
+    told = [line for line in capfd.readouterr().out.splitlines() if "waiting for" in line]
+    assert len(told) == 1
+
+
+async def test_a_store_that_stays_in_use_is_left_with_one_line(tmp_path: Path) -> None:
+    choice = choose(uri=str(tmp_path / "store.sqlite"))
+    first = await open_store(choice, role="scaleio")
+    with pytest.raises(StoreInUseError, match=r"in use by another.*waited 0\.5 s") as refused:
+        await open_store(choice, role="scaleio", leader_timeout_s=0.5)
+    assert judge_end(refused.value) == (EXIT_STORE, str(refused.value))
+    assert "\n" not in str(refused.value)
+    await first.close()
+
+
+async def test_waiting_for_a_store_ends_when_it_is_cancelled(tmp_path: Path) -> None:
+    choice = choose(uri=str(tmp_path / "store.sqlite"))
+    first = await open_store(choice, role="scaleio")
+    with trio.fail_after(10), trio.move_on_after(0.2) as patience:
+        await open_store(choice, role="scaleio")
+    assert patience.cancelled_caught
+    await first.close()
 
 
 async def test_without_kazoo_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
