@@ -20,6 +20,7 @@ from protocol.mesos.leader import bases, candidates, parse_master_info
 
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 1.0  # nobody waits for the end of this session
 TELL_TIMEOUT_S: Final = 20.0  # for connecting and all answers together
 LOOK_AGAIN_S: Final = 5.0  # a watch that got lost costs this much
 PAUSE_FIRST_S: Final = 1.0
@@ -103,6 +104,7 @@ class ZooKeeperLeaders:
                 self.ensemble,
                 connect_timeout_s=self.connect_timeout_s,
                 answer_timeout_s=self.answer_timeout_s,
+                close_timeout_s=CLOSE_TIMEOUT_S,
             )
         return self._session
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -134,5 +135,13 @@ async def _bounded_answer(response: httpx.Response) -> MesosAnswer:
         raise MesosUnreachableError(_say(error), sent=True) from error
 
 
-def _say(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _say(error: BaseException) -> str:
+    """Its text; where it has none, that of its cause: why a certificate is refused, for one."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, ssl.SSLCertVerificationError):
+            return f"certificate verify failed: {at.verify_message}"
+        if str(at) and str(at) != type(at).__name__:
+            return str(at)
+        at = at.__cause__ or at.__context__
+    return type(error).__name__

@@ -128,6 +128,7 @@ class ZkSession:
     ensemble: Ensemble
     client: Client
     answer_timeout_s: float
+    close_timeout_s: float = CLOSE_TIMEOUT_S
     lost: trio.Event = attrs.field(factory=trio.Event, init=False)
     closed: bool = attrs.field(default=False, init=False)
     _stop: Callable[[], None]
@@ -143,6 +144,7 @@ class ZkSession:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         session_timeout_s: float = SESSION_TIMEOUT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        close_timeout_s: float = CLOSE_TIMEOUT_S,
     ) -> ZkSession:
         """Raises StoreError when no server of the ensemble answers, KazooMissingError."""
         client, errors = _kazoo_client(ensemble, session_timeout_s)
@@ -150,6 +152,7 @@ class ZkSession:
             ensemble=ensemble,
             client=client,
             answer_timeout_s=answer_timeout_s,
+            close_timeout_s=close_timeout_s,
             stop=lambda: _stop(client, errors),
             errors=errors,
             token=trio.lowlevel.current_trio_token(),
@@ -162,7 +165,7 @@ class ZkSession:
                 return session
         finally:
             if not session._connected.is_set():
-                with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+                with trio.move_on_after(close_timeout_s, shield=True):
                     await session.close()
         raise StoreError(
             f"no ZooKeeper server of {ensemble} answered within {connect_timeout_s:g} s: "
@@ -192,7 +195,7 @@ class ZkSession:
         if self.closed:
             return
         self.closed = True
-        with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+        with trio.move_on_after(self.close_timeout_s, shield=True):
             # Where it takes longer, the session ends by its own timeout.
             await trio.to_thread.run_sync(self._stop, abandon_on_cancel=True)
 

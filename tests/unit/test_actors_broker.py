@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
 from actors import offer_broker
 from actors.board import AgentSnapshot
-from actors.messages import AgentLost, AgentOffered, GiveBack, StrangeTask, TrackTask
+from actors.messages import (
+    AgentLost,
+    AgentOffered,
+    GiveBack,
+    KillTask,
+    StrangeTask,
+    TrackTask,
+)
 from actors.offer_broker import (
     REFUSE_IDLE_S,
     REFUSE_LONG_S,
@@ -21,13 +30,13 @@ from actors.offer_broker import (
     SUPPRESS_AFTER_S,
     WANT_PATIENCE_S,
 )
-from actors.task_book import LAUNCH_PATIENCE_S, RECONCILE_ALL_S
+from actors.task_book import KILL_EVERY_S, LAUNCH_PATIENCE_S, RECONCILE_ALL_S
 from domain import inbox
 from domain.offers import Matching, Need, match
 from protocol.mesos import calls, events
 from protocol.mesos.operator import AgentSeen
 from tests.unit.actor_doubles import drained
-from tests.unit.broker_desk import Desk, desk, offer, update, want
+from tests.unit.broker_desk import NOW_S, Desk, desk, offer, update, want
 
 TASK = "a1.sds.1.0badcafe"
 
@@ -428,3 +437,153 @@ async def test_offers_that_come_in_spite_of_a_suppression_are_answered_with_anot
         await here.offered(offer(1))
         await trio.sleep(30.0)
         assert len(here.of(calls.Suppress)) == 2
+
+
+async def test_a_launch_that_the_master_calls_wrong_is_not_repeated(
+    autojump_clock: MockClock,
+) -> None:
+    """The same bytes would be refused with the next offer, and the next."""
+    async with desk(outcomes=("rejected",)) as here:
+        await here.tell(want())
+        await here.offered(offer(1))
+        await here.offered(offer(2))
+        assert len(here.accepts()) == 1
+        [note] = [one for one in drained(here.agents["a1"]) if isinstance(one, inbox.NeverSent)]
+        assert "the master refuses the call" in note.why
+
+
+# -- tasks ----------------------------------------------------------------------------------------
+
+
+async def test_a_kill_is_sent_until_the_task_is_over(autojump_clock: MockClock) -> None:
+    async with desk() as here:
+        await here.tell(KillTask(task_id=TASK, agent_id="S1"))
+        await trio.sleep(3 * KILL_EVERY_S)
+        await here.event(update(TASK, "TASK_KILLED", uuid="u"))
+        kills = here.of(calls.Kill)
+        assert {(one.task_id, one.agent_id) for one in kills} == {(TASK, "S1")}
+        assert len(kills) in (3, 4)
+        await trio.sleep(3 * KILL_EVERY_S)
+        assert len(here.of(calls.Kill)) == len(kills)
+
+
+async def test_after_each_subscription_tasks_that_we_do_not_know_are_asked_for(
+    autojump_clock: MockClock,
+) -> None:
+    async with desk() as here:
+        await trio.sleep(2.0)
+        assert [call.tasks for call in here.of(calls.Reconcile)] == [()]
+        await here.stream_breaks()
+        await here.subscribe()
+        await trio.sleep(2.0)
+        assert [call.tasks for call in here.of(calls.Reconcile)] == [(), ()]
+
+
+# -- who is there ---------------------------------------------------------------------------------
+
+
+def listed(*, free: float = 4.0, **more: Any) -> AgentSeen:
+    return AgentSeen(
+        agent_id="S1",
+        hostname="a1",
+        ip="10.0.0.1",
+        port=5051,
+        attributes={},
+        active=True,
+        total_milli={"cpus": 4000, "mem": 4_096_000},
+        allocated_milli={"cpus": round(4000 - 1000 * free), "mem": 0},
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (listed(free=0.05), "waits for resources: needs 0.1 cpus, 0.05 of 4 are free"),
+        (listed(reserved_milli={"db": {"cpus": 4000}}), "(reserved for db: 4)"),
+        (listed(deactivated=True), "have deactivated it"),
+        (listed(draining=True), "are draining it"),
+        (attrs.evolve(listed(), active=False), "not connected"),
+        (listed(offered_milli={"cpus": 4000}), "offered to somebody"),
+        (listed(), "Mesos is asked for one"),
+    ],
+)
+async def test_an_agent_that_is_never_offered_says_why(
+    seen: AgentSeen, words: str, autojump_clock: MockClock
+) -> None:
+    async with desk() as here:
+        here.broker.board.seen = {"S1": seen}
+        await here.tell(want())
+        await trio.sleep(12.0)
+        assert words in here.broker.board.verdicts["a1"]
+
+
+async def test_a_full_agent_does_not_cost_the_subscription(autojump_clock: MockClock) -> None:
+    """Each one makes the master speak to every agent; it is for offers that got lost."""
+    renewals: list[float] = []
+    async with desk() as here:
+        here.broker.renew = lambda: renewals.append(trio.current_time())
+        here.broker.board.seen = {"S1": listed(free=0.0)}
+        await here.tell(want())
+        await trio.sleep(2000.0)
+        assert renewals == []
+        here.broker.board.seen = {"S1": listed()}
+        await trio.sleep(10.0)
+        assert len(renewals) == 1
+
+
+# -- maintenance ----------------------------------------------------------------------------------
+
+
+async def test_nothing_is_begun_on_an_agent_that_goes_down_soon(autojump_clock: MockClock) -> None:
+    async with desk() as here:
+        await here.tell(want())
+        soon = NOW_S + trio.current_time() + 600.0
+        await here.offered(attrs.evolve(offer(1), unavailable_from_s=soon, unavailable_for_s=60.0))
+        assert not here.accepts()
+        assert here.declines()[0].offer_ids == ("O1",)
+        verdict = here.broker.board.verdicts["a1"]
+        assert verdict.startswith("operators have announced maintenance (begins in 10 min")
+        await here.offered(offer(2))
+        assert len(here.accepts()) == 1
+
+
+def asked(number: int, agent: int = 1) -> events.InverseOffer:
+    return events.InverseOffer(
+        offer_id=f"I{number}",
+        agent_id=f"S{agent}",
+        hostname=f"a{agent}",
+        ip="",
+        unavailable_from_s=NOW_S + 3600.0,
+        unavailable_for_s=None,
+    )
+
+
+async def test_every_inverse_offer_is_answered_by_what_the_storage_can_bear(
+    autojump_clock: MockClock,
+) -> None:
+    async with desk() as here:
+        here.broker.board.agents = {"a1": shown("a1", "ready")}
+        await here.event(events.InverseOffers(offers=(asked(1), asked(2, 9))))
+        [declined] = here.of(calls.DeclineInverseOffers)
+        assert declined.inverse_offer_ids == ("I1",)
+        assert declined.refuse_s >= 300.0
+        assert "declined: the state of the storage" in here.broker.board.maintenance["a1"]
+        [accepted] = here.of(calls.AcceptInverseOffers)
+        assert accepted.inverse_offer_ids == ("I2",), "nobody of ours is there"
+        await here.event(events.RescindInverseOffer(offer_id="I1"))
+        assert here.broker.board.maintenance == {}
+
+
+# -- figures --------------------------------------------------------------------------------------
+
+
+async def test_offers_are_counted_by_what_became_of_them(autojump_clock: MockClock) -> None:
+    async with desk() as here:
+        await here.tell(want())
+        await here.offered(offer(1), offer(2, 2))
+        await here.event(events.Rescind(offer_id="O1"))
+        board = here.broker.board
+        assert (board.offers.received, board.offers.void) == (2, 0), "an answered one is not void"
+        answers = [message.offered_at for _, message in here.sent if message.offered_at is not None]
+        assert len(answers) == 2
