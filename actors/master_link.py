@@ -49,6 +49,7 @@ REDIRECTS_MAX: Final = 5
 UNANSWERED_S: Final = 75.0  # so long a SUBSCRIBE on its way may still take our own place
 EXIT_SUPERSEDED: Final = 4
 UPDATE_FRAMEWORK_SINCE: Final = (1, 9)
+UPDATE_AGAIN_S: Final = 10.0
 
 log = structlog.get_logger()
 
@@ -67,11 +68,15 @@ class MasterLink:
     _attempt: int = attrs.field(default=0, init=False)
     _said: str = attrs.field(default="", init=False)
     _unanswered_until: float = attrs.field(default=float("-inf"), init=False)
+    _outliving_at: float = attrs.field(default=float("-inf"), init=False)
     _anew: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     async def run(self) -> None:
         """Subscribe, read until it ends, pause, again; ends only where the table has an end."""
+        self._signal(Signal.LOST, self.board.link.detail)  # after a crash of ours it is
         while True:
+            if self.session.state is State.REMOVED:
+                await self._wait_for_operator()
             began = self.board.link.subscriptions
             verdict = await self._subscribe_once()
             steady = trio.current_time() - self.board.link.since >= STEADY_S
@@ -82,7 +87,6 @@ class MasterLink:
                 raise EndOfServiceError(verdict.sentence, EXIT_SUPERSEDED)
             if self.session.state is State.REMOVED:
                 log.error("the framework id is dead", cure=verdict.sentence)
-                await self._wait_for_operator()
                 continue
             self._say(verdict.sentence)
             await self._pause(verdict.remedy)
@@ -316,7 +320,9 @@ class MasterLink:
         if isinstance(event, events.ErrorEvent):
             return session.judge_error(event.message, by_ourselves=at < self._unanswered_until)
         if isinstance(event, events.Subscribed):
-            verdict = await self._subscribed(generation, event)
+            await self._subscribed(event)
+        if isinstance(event, events.Subscribed | events.Heartbeat):
+            verdict = self._outlive_us(generation)
             if verdict is not None:
                 return verdict
         if self.session.state is not State.SUBSCRIBED:
@@ -327,11 +333,13 @@ class MasterLink:
             return lost("our broker is overloaded: starting afresh")
         return None
 
-    async def _subscribed(self, generation: int, event: events.Subscribed) -> Verdict | None:
+    async def _subscribed(self, event: events.Subscribed) -> None:
         """The id is durable before anything else is done with the connection."""
         fresh = event.framework_id != self.session.info.framework_id
         if fresh:
             await self._keep(event.framework_id)
+        self.session.outlives_us = not fresh
+        self._outliving_at = float("-inf")
         if event.master_version:
             self.session.version = calls.parse_version(event.master_version)
         self._signal(Signal.SUBSCRIBED)
@@ -340,13 +348,23 @@ class MasterLink:
         )
         self._said = ""
         log.info("subscribed", master=self.session.base, framework_id=event.framework_id)
-        return self._outlive_us(generation) if fresh else None
 
     def _outlive_us(self, generation: int) -> Verdict | None:
-        """Now that we can come back as ourselves, our tasks may wait for us as long as is wished."""
-        info, suppressed = self.session.info, self.session.suppressed
-        if self.session.version >= UPDATE_FRAMEWORK_SINCE:
-            call = calls.UpdateFramework(info=info, suppressed=suppressed)
+        """Once we can come back as ourselves, our tasks may wait for us as long as is wished.
+
+        The writer tells when the master has agreed; until then it is asked at each heartbeat.
+        """
+        session_ = self.session
+        now = trio.current_time()
+        if session_.outlives_us or session_.state is not State.SUBSCRIBED:
+            return None
+        if now < self._outliving_at + UPDATE_AGAIN_S:
+            return None
+        self._outliving_at = now
+        if session_.version >= UPDATE_FRAMEWORK_SINCE:
+            call = calls.UpdateFramework(
+                info=session_.info, suppressed=session_.suppressed, minimal=session_.minimal
+            )
             if self.writer.offer(Send(call=call, generation=generation)):
                 return None
         return lost("registered; subscribing again with the whole failover timeout", Remedy.NONE)

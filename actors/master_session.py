@@ -27,6 +27,7 @@ class Session:
     version: calls.Version = (1, 0)
     minimal_for: calls.Version | None = None  # this master refuses what its version should know
     suppressed: bool = False
+    outlives_us: bool = True  # the master keeps our tasks for the whole failover timeout
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     def fence(self, stream_id: str, why: str) -> None:
@@ -45,5 +46,10 @@ class Session:
             info,
             self.version,
             suppressed=self.suppressed,
-            minimal=self.minimal_for == self.version,
+            minimal=self.minimal,
         )
+
+    @property
+    def minimal(self) -> bool:
+        """Ask for as few capabilities as there are."""
+        return self.minimal_for == self.version

@@ -84,6 +84,8 @@ class MasterWriter:
             case CallFate.DONE:
                 self._count(message)
                 self._tell(message, "sent", "")
+                if isinstance(call, calls.UpdateFramework):
+                    self.session.outlives_us = True
                 return
             case CallFate.STRANGE:
                 self.session.fence(stream_id, "a call was answered by something that is no master")

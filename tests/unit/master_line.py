@@ -59,6 +59,7 @@ class Line:
     link: MasterLink
     writer: MasterWriter
     keep: Keep
+    nursery: trio.Nursery
     heard: list[BrokerInbox] = attrs.field(factory=list)
     listening: bool = True
     shown: list[LinkSnapshot] = attrs.field(factory=list)
@@ -95,6 +96,9 @@ class Line:
         await self.until(lambda: self.now.state == "subscribed" and self.now.subscriptions >= times)
         await wait_all_tasks_blocked()
 
+    def start_writing(self) -> None:
+        self.nursery.start_soon(self.writer.run)
+
     async def send_revive(self) -> None:
         await self.writer.mailbox.put(Send(call=calls.Revive()))
 
@@ -116,6 +120,7 @@ async def line(
     principal: str = "",
     credentials: Credentials | None = None,
     leaders: Leaders | None = None,
+    writes: bool = True,
 ) -> AsyncIterator[Line]:
     async with world(agents, masters=masters, version=version) as there:
         backend, keep = MemoryBackend(there.network), Keep()
@@ -151,10 +156,11 @@ async def line(
             writer = MasterWriter(
                 mesos=mesos, session=session, mailbox=mailbox, broker=broker, board=board
             )
-            made = Line(there, link, writer, keep)
+            made = Line(there, link, writer, keep, nursery)
             nursery.start_soon(made.watch)
             nursery.start_soon(made.listen)
-            nursery.start_soon(writer.run)
+            if writes:
+                made.start_writing()
             yield made
             nursery.cancel_scope.cancel()
 

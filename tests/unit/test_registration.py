@@ -11,8 +11,10 @@ from trio.testing import MockClock
 from actors.master_link import PAUSE_SLOW_S, UNANSWERED_S
 from actors.master_session import FIRST_FAILOVER_S
 from actors.ports import LeaderUnknownError
+from protocol.mesos import calls
 from simulation.http_server import Cut, Reply, Request
 from simulation.mesos_observed import CallReceived, StreamOpened
+from tests.unit.actor_doubles import drained
 from tests.unit.master_line import INFO, STANDBY, Line, line, running
 from tests.unit.sim_mesos import MASTER, legacy_info
 
@@ -51,6 +53,29 @@ async def test_masters_that_cannot_update_a_framework_are_subscribed_to_once_mor
         [first, second] = here.subscriptions()
         assert (first[0], first[1], second[1]) == (second[0], True, False)
         assert kinds(here) == ["SUBSCRIBE", "SUBSCRIBE"]
+
+
+async def test_an_update_that_got_lost_in_here_is_sent_again(autojump_clock: MockClock) -> None:
+    """The writer may crash with it in hand."""
+    async with line(writes=False) as here, running(here):
+        await here.subscribed()
+        [lost] = drained(here.writer.mailbox)
+        assert isinstance(lost.call, calls.UpdateFramework)
+        await trio.sleep(16.0)
+        here.start_writing()
+        await here.until(lambda: failover_timeouts(here) == {INFO.failover_timeout_s})
+        assert here.now.subscriptions == 1
+
+
+async def test_a_crash_of_the_reader_is_a_lost_subscription(autojump_clock: MockClock) -> None:
+    async with line() as here:
+        async with running(here):
+            await here.subscribed()
+        assert here.link.session.stream_id == ""
+        async with running(here):
+            await here.subscribed(2)
+            states = [one.state for one in here.shown]
+            assert states[-3:] == ["finding", "subscribing", "subscribed"]
 
 
 async def test_an_update_that_is_refused_is_made_up_for_by_a_subscription(
