@@ -24,7 +24,9 @@ from tests.steps_inert_twin import STEPS_DIR
 
 class Stage:
     """A cluster of `agents` running agents and `spare` ones that are started later, a Gateway,
-    and the flags of a scheduler for them. As a context manager; the scheduler is not started."""
+    and the flags of a scheduler for them. As a context manager; the scheduler is not started.
+
+    `-uri` names the first master; with several, `more` names what the test is about."""
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Stage:
         *,
         agents: int,
         spare: int = 0,
+        masters: int = 1,
         agent_flags: Sequence[Flags] | None = None,
         more: Sequence[str] = (),
     ) -> None:
@@ -42,17 +45,18 @@ class Stage:
         (folder / "catalog.json").write_text(catalog_json())
         (folder / "password").write_text(f"{PASSWORD}\n")
         count = agents + spare
-        ports = free_ports(count + 2)
+        ports = free_ports(count + masters + 1)
         self.cluster = Cluster(
             folder / "mesos",
             agents=count,
+            masters=masters,
             port=ports,
             agent_flags=agent_flags,
             own_addresses=True,
         )
         names = [f"agent{number}" for number in range(agents, count)]
         self._spare = {name: self.cluster.flags.pop(name) for name in names}
-        self._port = ports + count + 1
+        self._port = ports + count + masters
         self._agents = count
         self._stack = contextlib.ExitStack()
 

@@ -26,12 +26,14 @@ JARS: Final = (  # the first names the others that it needs in its manifest; the
 )
 MAIN_CLASS: Final = "org.apache.zookeeper.server.ZooKeeperServerMain"
 TICK_MS: Final = 200  # sessions may then be as short as 400 ms
+SESSION_MAX_S: Final = 20 * TICK_MS / 1000  # ZooKeeper's own rule
 
 _CONFIGURATION: Final = """\
 tickTime={tick}
 dataDir={data}
 clientPort={port}
 clientPortAddress=127.0.0.1
+maxSessionTimeout={session_max}
 admin.enableServer=false
 4lw.commands.whitelist=ruok,srvr
 """
@@ -54,16 +56,24 @@ def missing_needs() -> list[str]:
 
 
 class ZooKeeper:
-    """One server. Data, configuration and log are in `folder`; the port stays the same."""
+    """One server. Data, configuration and log are in `folder`; the port stays the same.
 
-    def __init__(self, folder: Path) -> None:
+    No session outlives its client by more than `session_max_s`, whatever the client wishes.
+    """
+
+    def __init__(self, folder: Path, *, session_max_s: float = SESSION_MAX_S) -> None:
         self.folder = folder
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._configuration = folder / "zoo.cfg"
         self._configuration.write_text(
-            _CONFIGURATION.format(tick=TICK_MS, data=folder / "data", port=self.port)
+            _CONFIGURATION.format(
+                tick=TICK_MS,
+                data=folder / "data",
+                port=self.port,
+                session_max=round(session_max_s * 1000),
+            )
         )
 
     @property
