@@ -191,6 +191,7 @@ class Settings:
     store_uri: str = row(
         "store.uri", "", kinds.TEXT,
         "host:port[,host:port...] of ZooKeeper, or the path of the SQLite file.", was="STORE_URI",
+        hidden=True,
         shown="what /etc/mesos/zk names")
     store_delete: bool = _switch("store.delete", "", was="DELETE_STORE", unbuilt=HELPERS)
     store_dump: bool = _switch("store.dump", "", was="DUMP_STORE", unbuilt=HELPERS)
@@ -470,6 +471,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("-scaleio.preconfig.*: primary, secondary, tiebreaker must differ")
     if settings.mesos_secret_file and not settings.mesos_principal:
         raise SettingsError("-mesos.secret-file: whose secret? give -mesos.principal, too")
+    if settings.master_scheme == "https" and any(u.startswith("http:") for u in settings.uri):
+        raise SettingsError("-uri: -mesos.ca-file and -mesos.cert-file are for https://host:port")
     if settings.mesos_key_file and not settings.mesos_cert_file:
         raise SettingsError("-mesos.key-file: the key of what? give -mesos.cert-file, too")
     if settings.health_capacity_high >= settings.health_capacity_critical:

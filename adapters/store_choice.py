@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -27,7 +28,7 @@ from adapters.zookeeper_session import CLOSE_TIMEOUT_S
 STORE_TYPES: Final = ("auto", "zk", "sqlite")
 MESOS_ZK_FILE: Final = Path("/etc/mesos/zk")  # what Mesos packages read on every host
 DEFAULT_FOLDER: Final = Path("/var/lib/scaleio-scheduler")
-LEADER_TIMEOUT_S: Final = 60.0  # the lock of a killed scheduler falls with its session, in 10 s
+LEADER_TIMEOUT_S: Final = float("inf")  # a second scheduler stands by as long as the first lives
 TELL_WAITING_S: Final = 3.0  # one that is ending in good order is gone by then
 WAITING: Final = "waiting for the store"
 
@@ -148,20 +149,22 @@ async def open_store(
     role: str,
     run_sync: RunSync = trio.to_thread.run_sync,
     leader_timeout_s: float = LEADER_TIMEOUT_S,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Store:
     """Open what was chosen, as its only writer. Raises StoreError, one line.
 
     Another scheduler is waited for: it may be ending, or be dead without the store knowing yet.
+    `tell` is told of it, once.
     """
     match choice:
         case SqliteChoice(path=path, default_path=default_path):
             if default_path:
                 await run_sync(lambda: _create_folder(path))
-            return await _open_sqlite(path, run_sync, leader_timeout_s)
+            return await _open_sqlite(path, run_sync, leader_timeout_s, tell)
         case ZooKeeperChoice(ensemble=ensemble):
             store = await ZooKeeperStore.open(ensemble, role=role)
             try:
-                await _acquire(store, leader_timeout_s)
+                await _acquire(store, leader_timeout_s, tell)
             except BaseException:
                 with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                     await store.close()
@@ -169,7 +172,9 @@ async def open_store(
             return store
 
 
-async def _open_sqlite(path: Path, run_sync: RunSync, timeout_s: float) -> SqliteStore:
+async def _open_sqlite(
+    path: Path, run_sync: RunSync, timeout_s: float, tell: Callable[[str], None]
+) -> SqliteStore:
     """Each try waits a little by itself; an order to stop is obeyed between two of them."""
     deadline = trio.current_time() + timeout_s
     told = False
@@ -181,10 +186,11 @@ async def _open_sqlite(path: Path, run_sync: RunSync, timeout_s: float) -> Sqlit
                 raise StoreInUseError(f"{error} (waited {timeout_s:g} s)") from error
             if not told:
                 log.warning(WAITING, reason=str(error))
+                tell(f"{WAITING}: {error}")
             told = True
 
 
-async def _acquire(store: ZooKeeperStore, timeout_s: float) -> None:
+async def _acquire(store: ZooKeeperStore, timeout_s: float, tell: Callable[[str], None]) -> None:
     told_after_s = min(TELL_WAITING_S, timeout_s)
     try:
         await store.acquire(told_after_s)
@@ -192,6 +198,7 @@ async def _acquire(store: ZooKeeperStore, timeout_s: float) -> None:
         if told_after_s == timeout_s:
             raise
         log.warning(WAITING, reason=str(error))
+        tell(f"{WAITING}: {error}")
         await store.acquire(timeout_s - told_after_s)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import socket
-import ssl
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,36 +15,29 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-import attrs
-import httpx
-import msgspec
 import structlog
 import trio
 
 from actors.clock import Chance
-from actors.ports import CredentialsError, MesosUnreachableError, Store, StoreError
+from actors.ports import CredentialsError, StoreError
 from actors.supervision import ActorGaveUpError, EndOfServiceError
 from adapters.gateway_http import HttpGateway
 from adapters.gateway_tls import gateway_client
-from adapters.http_client import make_client
-from adapters.leaders import FixedLeaders
-from adapters.leaders_zookeeper import ZooKeeperLeaders
-from adapters.mesos_credentials import (
-    BasicCredentials,
-    Credentials,
-    NoCredentials,
-    tls_context,
-)
-from adapters.mesos_http import HttpMesos
 from adapters.sandbox_http import HttpSandbox
-from adapters.store_choice import MESOS_ZK_FILE, ZooKeeperChoice, choose_store, open_store
 from adapters.store_uri import StoreChoiceError
 from adapters.store_zookeeper import ZooKeeperStore
-from adapters.zookeeper_session import KazooMissingError
 from commands import logs
+from commands.opening import (
+    BadInputError,
+    Waiting,
+    open_client,
+    open_leaders,
+    open_masters,
+    open_the_store,
+    open_tls,
+)
 from domain import records
 from flags.address import own_addresses
-from flags.ensemble import Ensemble, read_ensemble
 from install_steps.assembly import Assembly, gateway_base
 from install_steps.catalog import Catalog, CatalogError, load_catalog
 from install_steps.texts import StepTextError, script_text
@@ -53,7 +45,6 @@ from protocol.gateway.errors import GatewayError
 from settings import (
     HelpRequestedError,
     Redactor,
-    Secret,
     Settings,
     SettingsError,
     help_text,
@@ -61,25 +52,14 @@ from settings import (
     reexec_without_secrets,
 )
 from supervisor import EXIT_STORE, Outside, Service, stop_on_signals
-from web.app import create_app
+from web.app import create_app, create_waiting_app
 from web.server import WebServerError, serve
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_CRASHED: Final = 3
-RETRY_MASTER_S: Final = 5.0
+WAIT_QUIETLY_S: Final = 2.0  # a start that takes no longer needs no web server of its own
 
 log = structlog.get_logger()
-
-
-@attrs.frozen
-class _Flags:
-    """The answer to GET /flags; all values are texts (Mesos' flags JSON)."""
-
-    flags: dict[str, str]
-
-
-class BadInputError(Exception):
-    """One line: what, where, what is expected."""
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -195,29 +175,47 @@ async def _opened(
     stop: trio.Event,
 ) -> Service | None:
     """None when the order to stop comes first: a store's lock or a master may be waited for."""
-    service = None
-    async with trio.open_nursery() as nursery:
-
-        async def give_up() -> None:
-            await stop.wait()
-            nursery.cancel_scope.cancel(reason="stopped before everything was open")
-
-        nursery.start_soon(give_up)
-        service = await production(settings, catalog, redactor, stack)
-        nursery.cancel_scope.cancel(reason="everything is open")
+    service, over, waiting = None, trio.Event(), Waiting()
+    async with trio.open_nursery() as answering:
+        answering.start_soon(_answer_meanwhile, settings, redactor, waiting, over)
+        async with trio.open_nursery() as opening:
+            opening.start_soon(_give_up, stop, opening.cancel_scope)
+            service = await production(settings, catalog, redactor, stack, waiting)
+            opening.cancel_scope.cancel(reason="everything is open")
+        over.set()  # the web server ends by itself, and leaves the port to the real one
     return service
 
 
+async def _give_up(stop: trio.Event, opening: trio.CancelScope) -> None:
+    await stop.wait()
+    opening.cancel(reason="stopped before everything was open")
+
+
+async def _answer_meanwhile(
+    settings: Settings, redactor: Redactor, waiting: Waiting, over: trio.Event
+) -> None:
+    """/healthz while the store is waited for: who restarts us would only make us wait anew."""
+    with trio.move_on_after(WAIT_QUIETLY_S):
+        await over.wait()
+    if not over.is_set() and settings.rest_port:
+        app = create_waiting_app(settings, redactor, lambda: waiting.why)
+        await serve(app, host=settings.rest_bind, port=settings.rest_port, stop=over)
+
+
 async def production(
-    settings: Settings, catalog: Catalog | None, redactor: Redactor, stack: AsyncExitStack
+    settings: Settings,
+    catalog: Catalog | None,
+    redactor: Redactor,
+    stack: AsyncExitStack,
+    waiting: Waiting,
 ) -> Service:
     """The product on real sockets; `stack` closes what is opened here."""
-    tls = await trio.to_thread.run_sync(_tls, settings)
-    mesos = await _masters(settings, redactor, stack, tls)
+    tls = await trio.to_thread.run_sync(open_tls, settings)
+    mesos = await open_masters(settings, redactor, stack, tls)
     chance = Chance(wall=time.time, rng=random.SystemRandom())  # noqa: TID251 - the one clock
-    leaders = _leaders(settings, chance.rng, redactor)
+    leaders = open_leaders(settings, chance.rng, redactor)
     stack.push_async_callback(leaders.close)
-    store = await _open_store(settings, mesos, redactor)
+    store = await open_the_store(settings, mesos, redactor, waiting)
     stack.push_async_callback(store.close)
     stored = await store.load()
     services: list[Service] = []  # the pin is stored by the journal of the service below
@@ -244,7 +242,7 @@ async def production(
     outside = Outside(
         mesos=mesos,
         leaders=leaders,
-        sandbox=HttpSandbox(client=await _client(stack, tls=tls, connections_max=64)),
+        sandbox=HttpSandbox(client=await open_client(stack, tls=tls, connections_max=64)),
         gateway=gateway,
         store=store,
         chance=chance,
@@ -256,68 +254,6 @@ async def production(
     )
     services.append(Service(settings, outside, redactor))
     return services[0]
-
-
-async def _masters(
-    settings: Settings, redactor: Redactor, stack: AsyncExitStack, tls: ssl.SSLContext
-) -> HttpMesos:
-    credentials: Credentials = NoCredentials()
-    if settings.mesos_secret_file:
-        credentials = await trio.to_thread.run_sync(
-            BasicCredentials.read,
-            settings.mesos_principal,
-            settings.mesos_secret_file,
-            redactor.add,
-        )
-    return HttpMesos(
-        stream=await _client(stack, tls=tls, read_timeout_s=None, connections_max=2),
-        calls=await _client(stack, tls=tls, connections_max=1),
-        operator_calls=await _client(stack, tls=tls, connections_max=4),
-        credentials=credentials,
-    )
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    """For masters and agents whose address begins with https."""
-    return tls_context(
-        ca_file=settings.mesos_ca_file,
-        cert_file=settings.mesos_cert_file,
-        key_file=settings.mesos_key_file,
-    )
-
-
-def master_ensemble(settings: Settings) -> Ensemble | None:
-    """With its credentials; None where the masters are named."""
-    if not settings.master_ensemble:
-        return None
-    ensemble = read_ensemble(settings.master_ensemble)
-    return attrs.evolve(ensemble, credentials=settings.master_credentials.reveal())
-
-
-def _leaders(
-    settings: Settings, chance: random.Random, redactor: Redactor
-) -> FixedLeaders | ZooKeeperLeaders:
-    ensemble = master_ensemble(settings)
-    if ensemble is None:
-        return FixedLeaders(masters=settings.master_urls, chance=chance)
-    redactor.add(Secret(ensemble.password))
-    try:
-        return ZooKeeperLeaders.create(ensemble, scheme=settings.master_scheme)
-    except KazooMissingError as error:
-        raise BadInputError(f"-uri: {error}") from None
-
-
-async def _client(
-    stack: AsyncExitStack,
-    *,
-    tls: ssl.SSLContext,
-    read_timeout_s: float | None = 75.0,
-    connections_max: int = 8,
-) -> httpx.AsyncClient:
-    client = make_client(
-        ssl_context=tls, read_timeout_s=read_timeout_s, connections_max=connections_max
-    )
-    return await stack.enter_async_context(client)
 
 
 def assembly(settings: Settings, catalog: Catalog | None, service: Service) -> Assembly:
@@ -363,56 +299,3 @@ async def _web(
         stop=stop,
         task_status=task_status,
     )
-
-
-# -- the store ------------------------------------------------------------------------------------
-
-
-async def _open_store(settings: Settings, mesos: HttpMesos, redactor: Redactor) -> Store:
-    hint = await trio.to_thread.run_sync(_mesos_zk)
-    masters = master_ensemble(settings)
-    told = settings.store_uri or hint or masters
-    asked = settings.store_type in ("auto", "zk") and not told
-    choice = choose_store(
-        store_type=settings.store_type,
-        uri=settings.store_uri,
-        mesos_zk=hint,
-        masters=masters,
-        master_zk=await _master_zk(settings, mesos) if asked else "",
-        role=settings.role,
-    )
-    if isinstance(choice, ZooKeeperChoice):
-        redactor.add(Secret(choice.ensemble.password))
-    log.info("store", choice=type(choice).__name__, because=choice.reason)
-    return await open_store(choice, role=settings.role)
-
-
-def _mesos_zk() -> str:
-    try:
-        return MESOS_ZK_FILE.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"{MESOS_ZK_FILE} can't be read ({error}): it may name the ensemble that holds our "
-            "state; make it readable, or name the store with -store.uri"
-        ) from None
-
-
-async def _master_zk(settings: Settings, mesos: HttpMesos) -> str:
-    """The ensemble in a master's own flags. Waits for a master: another store would lose our id."""
-    while True:
-        for base in settings.master_urls:
-            try:
-                answer = await mesos.get(base, "/flags")
-                if answer.status != 200:
-                    raise ValueError(f"GET /flags was answered {answer.status}")
-                flags = msgspec.json.decode(answer.body, type=_Flags).flags
-                return str(flags.get("zk") or "")
-            except (MesosUnreachableError, ValueError, RecursionError) as error:
-                log.warning(
-                    "no master tells which ZooKeeper it uses; name the store with -store.uri",
-                    master=base,
-                    error=str(error),
-                )
-        await trio.sleep(RETRY_MASTER_S)

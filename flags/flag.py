@@ -89,8 +89,12 @@ def row(
     shown: str = "",
     generic: bool = False,
     unbuilt: str = "",
+    hidden: bool = False,
 ) -> T:
-    """A row of the table. `was`: the original's variable; `shown`: the default in words."""
+    """A row of the table. `was`: the original's variable; `shown`: the default in words.
+
+    `hidden`: not in a repr, since the text may hold a password.
+    """
     entry = Flag(
         name=name,
         kind=kind,
@@ -101,7 +105,7 @@ def row(
         generic=generic,
         unbuilt=unbuilt,
     )
-    field: T = attrs.field(default=default, metadata={"flag": entry})
+    field: T = attrs.field(default=default, metadata={"flag": entry}, repr=not hidden)
     return field
 
 

@@ -8,6 +8,8 @@ import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from actors.board import Board
@@ -16,7 +18,7 @@ from web.guard import Guard
 from web.metrics import Metrics
 from web.openapi import document, endpoints
 from web.page import Page
-from web.replies import Redact, json_reply
+from web.replies import Redact, error_reply, json_reply
 from web.site import Commands, Permits, Site
 from web.views import Times
 
@@ -62,6 +64,31 @@ def create_app(
     )
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host header
     return app
+
+
+def create_waiting_app(settings: Settings, redactor: Redact, why: Callable[[], str]) -> Starlette:
+    """What answers while there is no scheduler yet; `why`: what is waited for, "" unknown."""
+
+    def sentence() -> str:
+        return why() or "the store is being opened"
+
+    async def healthz(request: Request) -> Response:
+        del request
+        return json_reply({"status": "degraded", "reasons": [sentence()]}, redactor)
+
+    async def not_yet(request: Request) -> Response:
+        del request
+        return error_reply(503, f"not yet: {sentence()}", redactor)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/{path:path}", not_yet, methods=["GET", "POST"]),
+        ],
+        middleware=[
+            Middleware(Guard, hosts=own_names(settings), redact=redactor, count=lambda _, __: None)
+        ],
+    )
 
 
 def own_names(settings: Settings) -> frozenset[str]:

@@ -229,6 +229,36 @@ def test_a_stop_while_a_master_is_waited_for_is_obeyed(scheduler: Scheduler) -> 
     assert scheduler.stop() == 0
 
 
+def test_health_is_answered_while_the_store_is_waited_for(scheduler: Scheduler) -> None:
+    """Who restarts it would only make it wait anew, and lose its place."""
+    scheduler.start("-store.type=zk", "-store.uri=")
+    health = scheduler.wait("its web server", lambda: scheduler.get("/healthz"))
+    assert health is not None
+    assert health["status"] == "degraded"
+    assert "no master tells which ZooKeeper it uses" in health["reasons"][0]
+    assert "not yet" in scheduler.get("/v1/agents")["error"]
+    assert scheduler.stop() == 0
+    assert "Traceback" not in scheduler.text()
+
+
+def test_a_second_scheduler_stands_by_and_takes_over(scheduler: Scheduler) -> None:
+    second = attrs.evolve(
+        scheduler, port=free_ports(2) + 1, log=scheduler.log.with_suffix(".second")
+    )
+    scheduler.start()
+    scheduler.wait("the first", lambda: scheduler.get("/v1/status"))
+    second.start()
+    try:
+        health = second.wait("the second", lambda: second.get("/healthz")) or {}
+        assert "waiting for the store" in health["reasons"][0]
+        scheduler.kill()
+        second.wait("the takeover", lambda: "agents" in second.get("/v1/status"))
+        assert second.stop() == 0
+    finally:
+        if second.process is not None:
+            second.kill()
+
+
 def test_a_wrong_password_is_said_and_not_shown(scheduler: Scheduler, tmp_path: Path) -> None:
     (tmp_path / "other").write_text("The-Right-One-1\n")
     with gateway(tmp_path / "other", agents=0) as url:

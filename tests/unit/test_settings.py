@@ -596,3 +596,8 @@ def test_any_arguments_and_variables_give_settings_or_one_line(
 def test_the_documentation_holds_the_current_table() -> None:
     page = Path(settings.__file__).parent / "docs" / "flags.md"
     assert page.read_text().endswith(f"\n\n{settings.docs_table()}"), "run `make docs`"
+
+
+def test_no_password_of_an_ensemble_is_in_a_repr() -> None:
+    settings = parsed("-store.uri=zk://u:Hush-Hush-1@h:2181/x", "-uri=zk://u:Hush-Hush-2@h/mesos")
+    assert "Hush" not in repr(settings)
