@@ -10,6 +10,8 @@ TEST := sh tools/venv.sh test && $(PYTHON)
 SEEDS ?= 20
 MINUTES ?= 10
 HOSTS ?= 3
+INPUTS ?= 1000000
+SEED ?= 1
 
 .PHONY: help demo test check doctor real fidelity lab lab-up lab-down soak fuzz browser bench docs zipapp lock
 
@@ -25,8 +27,9 @@ help:
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
 	@echo "make lab       tests on booted hosts with real agents (root; apt-get install debootstrap systemd-container)"
 	@echo "make lab-up    boot HOSTS=$(HOSTS) such hosts and run the scheduler on them; make lab-down ends them"
-	@echo "make fidelity  each step in many situations: real script and simulated host must agree"
-	@echo "not built yet: fuzz browser bench"
+	@echo "make fidelity  simulated against real: calls of Mesos, and each step in many situations (root)"
+	@echo "make fuzz      what a master may send, as bytes that coverage leads to (INPUTS=$(INPUTS) SEED=$(SEED))"
+	@echo "not built yet: browser bench"
 
 demo:
 	@$(RUN) cli.py demo $(if $(filter 1,$(KEEP)),--keep)
@@ -65,7 +68,10 @@ lab-down:
 	@$(TEST) -m tests.lab stop
 
 fidelity:
-	@$(TEST) -m tests.lab.fidelity
+	@$(TEST) -m tools.fidelity
 
-fuzz browser bench:
+fuzz:
+	@sh tools/venv.sh fuzz && $(PYTHON) -m tools.fuzz --inputs "$(INPUTS)" --seed "$(SEED)"
+
+browser bench:
 	@echo "$@: built=no (this version does not have it yet)"; exit 2

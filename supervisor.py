@@ -30,6 +30,7 @@ from actors.master_session import Session
 from actors.master_writer import MasterWriter
 from actors.offer_broker import OfferBroker
 from actors.ports import Gateway, Leaders, Mesos, Sandbox, Store
+from actors.registration import Registration
 from actors.rollout_gate import RolloutGate
 from actors.roster import Roster
 from actors.supervision import EndOfServiceError, supervise
@@ -144,8 +145,12 @@ class Service:
             broker=self.broker_box,
             board=board,
             chance=outside.chance.rng,
-            store_id=self._store_id,
-            adopt=settings.mesos_adopt,
+            registration=Registration(
+                mesos=outside.mesos,
+                session=self.session,
+                store_id=self._store_id,
+                adopt=settings.mesos_adopt,
+            ),
         )
         self.writer = MasterWriter(
             mesos=outside.mesos,
@@ -174,6 +179,7 @@ class Service:
             may_suppress=lambda: self.roster.listing_works,
             set_suppressed=self._set_suppressed,
             renew=self.link.renew,
+            adopted=lambda: self.session.adopted,
         )
         self.gate = RolloutGate(
             mailbox=self.gate_box,
@@ -304,6 +310,7 @@ class Service:
         if raw is not None:
             known = records.decode(raw, records.FrameworkRecord, key=records.FRAMEWORK_KEY)
             self.session.info = attrs.evolve(self.session.info, framework_id=known.framework_id)
+            self.session.adopted = known.adopted
         for key in sorted(k for k in stored if k.startswith(records.AGENT_PREFIX)):
             self._restore(records.decode(stored[key], AgentRecord, key=key))
 
@@ -329,6 +336,7 @@ class Service:
             name=FRAMEWORK_NAME,
             principal=self.settings.mesos_principal,
             role=self.settings.role,
+            adopted=self.session.adopted,
         )
         kept = records.encode(record) if framework_id else None
         await self.journal.save({records.FRAMEWORK_KEY: kept})

@@ -170,6 +170,8 @@ class Board:
     maintenance: dict[str, str] = attrs.field(factory=dict)  # host -> what operators announced
     actors: dict[str, Callable[[], ActorSnapshot]] = attrs.field(factory=dict)
     store_kind: str = ""
+    hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> host
+    next_in_line: frozenset[str] = frozenset()  # hosts that the gate lets work next
     gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no reboot yet
     revision: int = 0
     _changed: trio.Event = attrs.field(factory=trio.Event)
@@ -191,4 +193,6 @@ class Board:
 
     def post_agent(self, snapshot: AgentSnapshot) -> None:
         self.agents[snapshot.host] = snapshot
+        if snapshot.agent_id:
+            self.hosts[snapshot.agent_id] = snapshot.host
         self.touch()

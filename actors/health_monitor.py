@@ -14,6 +14,7 @@ from actors.mailbox import Mailbox
 from actors.messages import HealthInbox
 from domain import health, inbox
 from domain.inbox import AgentInbox
+from protocol.mesos.session import State
 
 LOOK_EVERY_S: Final = 10.0
 DOUBT_AFTER_S: Final = 60.0  # a service restart or a poll in between is no reason
@@ -45,6 +46,7 @@ class HealthMonitor:
         scene = health.Scene(
             link_down_for_s=self._lasting("link", now, self.board.link.state != "subscribed"),
             link_detail=self.board.link.detail,
+            framework_removed=self.board.link.state == State.REMOVED.value,
             gateway_down_for_s=self._lasting("gateway", now, bool(self.board.gateway.error)),
             gateway_error=self.board.gateway.error,
             store_fault=self.store_fault(),

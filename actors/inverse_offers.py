@@ -11,37 +11,41 @@ from typing import Final
 import attrs
 
 from actors.board import AgentSnapshot, Board
-from domain.maintenance import may_be_down, when
+from domain.maintenance import is_over, may_be_down, when
 from protocol.mesos import calls, events
 
 REFUSE_S: Final = 3600.0  # an answer that stands
 REFUSE_NOT_YET_S: Final = 300.0  # an answer that may become another one
+
+Answer = calls.AcceptInverseOffers | calls.DeclineInverseOffers
+
+
+@attrs.frozen
+class Asked:
+    """The latest question about a host, and what was answered."""
+
+    question: events.InverseOffer
+    answer: str
 
 
 @attrs.define
 class InverseOffers:
     board: Board
     wall: Callable[[], float]  # unix seconds: windows are told in them
-    hosts: dict[str, str] = attrs.field(factory=dict)  # inverse offer id -> host
+    asked: dict[str, Asked] = attrs.field(factory=dict)  # host
 
-    def answers(
-        self, asked: tuple[events.InverseOffer, ...], now: float
-    ) -> list[calls.AcceptInverseOffers | calls.DeclineInverseOffers]:
+    def answers(self, asked: tuple[events.InverseOffer, ...], now: float) -> list[Answer]:
         shown = {agent.agent_id: agent for agent in self.board.agents.values()}
-        return [self._answer(one, shown.get(one.agent_id), now) for one in asked]
+        answers = [self._answer(one, shown.get(one.agent_id), now) for one in asked]
+        self.refresh()
+        return answers
 
-    def _answer(
-        self, one: events.InverseOffer, shown: AgentSnapshot | None, now: float
-    ) -> calls.AcceptInverseOffers | calls.DeclineInverseOffers:
+    def _answer(self, one: events.InverseOffer, shown: AgentSnapshot | None, now: float) -> Answer:
         ids = (one.offer_id,)
-        why_not = "" if shown is None else self._why_not(shown, now)
+        why_not = "we do not know this agent yet" if shown is None else self._why_not(shown, now)
         if shown is not None:
-            window = when(one.unavailable_from_s, one.unavailable_for_s, self.wall())
             answer = f"declined: {why_not}" if why_not else "accepted"
-            self.hosts[one.offer_id] = shown.host
-            self.board.maintenance[shown.host] = (
-                f"operators ask for maintenance ({window}): {answer}"
-            )
+            self.asked[shown.host] = Asked(one, answer)
         if why_not:
             return calls.DeclineInverseOffers(inverse_offer_ids=ids, refuse_s=REFUSE_NOT_YET_S)
         return calls.AcceptInverseOffers(inverse_offer_ids=ids, refuse_s=REFUSE_S)
@@ -54,12 +58,30 @@ class InverseOffers:
             now=now,
         )
 
+    def refresh(self) -> None:
+        """What is shown, as time goes on; a window that is over is not shown any more."""
+        if not self.asked and not self.board.maintenance:
+            return
+        now_s = self.wall()
+        for host, one in list(self.asked.items()):
+            if is_over(one.question.unavailable_from_s, one.question.unavailable_for_s, now_s):
+                del self.asked[host]
+        self.board.maintenance = {
+            host: f"operators ask for maintenance ({_window(one.question, now_s)}): {one.answer}"
+            for host, one in self.asked.items()
+        }
+
     def rescinded(self, offer_id: str) -> None:
-        host = self.hosts.pop(offer_id, None)
-        if host is not None and host not in self.hosts.values():
-            self.board.maintenance.pop(host, None)
+        for host, one in list(self.asked.items()):
+            if one.question.offer_id == offer_id:
+                del self.asked[host]
+        self.refresh()
 
     def void(self) -> None:
         """Another subscription: what stands is asked again."""
-        self.hosts.clear()
-        self.board.maintenance.clear()
+        self.asked.clear()
+        self.refresh()
+
+
+def _window(one: events.InverseOffer, now_s: float) -> str:
+    return when(one.unavailable_from_s, one.unavailable_for_s, now_s)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
@@ -29,8 +29,8 @@ from actors.ports import (
     MesosStream,
     MesosUnreachableError,
 )
+from actors.registration import Registration
 from actors.supervision import EndOfServiceError
-from domain.identity import Adopt, Register, Wait, identify
 from protocol.mesos import calls, events, operator, session
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.recordio import RecordReader
@@ -44,12 +44,14 @@ PAUSE_FIRST_S: Final = 1.0
 PAUSE_CEILING_S: Final = 15.0
 PAUSE_SLOW_S: Final = 60.0  # a person has to change something first
 SECRET_LOOK_S: Final = 5.0  # meanwhile the secret's file is looked at
-STEADY_S: Final = 30.0  # a subscription that lasted so long was a good one
+STEADY_S: Final = 5.0  # a subscription that lasted so long was a good one
 REDIRECTS_MAX: Final = 5
 UNANSWERED_S: Final = 75.0  # so long a SUBSCRIBE on its way may still take our own place
 EXIT_SUPERSEDED: Final = 4
 UPDATE_FRAMEWORK_SINCE: Final = (1, 9)
 UPDATE_AGAIN_S: Final = 10.0
+AT_ONCE: Final = (Remedy.NONE, Remedy.FEWER)
+QUICKEST: Final = (*AT_ONCE, Remedy.PAUSE, Remedy.CREDENTIALS, Remedy.PERSON)
 
 log = structlog.get_logger()
 
@@ -63,8 +65,7 @@ class MasterLink:
     broker: Mailbox[BrokerInbox]
     board: Board
     chance: random.Random
-    store_id: Callable[[str], Awaitable[None]]  # returns when durable; "" forgets it
-    adopt: bool = False
+    registration: Registration
     _attempt: int = attrs.field(default=0, init=False)
     _said: str = attrs.field(default="", init=False)
     _unanswered_until: float = attrs.field(default=float("-inf"), init=False)
@@ -109,8 +110,7 @@ class MasterLink:
     async def _wait_for_operator(self) -> None:
         self._anew = trio.Event()
         await self._anew.wait()
-        await self.store_id("")
-        self.session.info = attrs.evolve(self.session.info, framework_id="")
+        await self.registration.keep("")
         self._signal(Signal.ANEW)
 
     async def _pause(self, remedy: Remedy) -> None:
@@ -167,22 +167,25 @@ class MasterLink:
     # -- finding the leader -----------------------------------------------------------------------
 
     async def _subscribe_once(self) -> Verdict:
-        """One round over the masters, until one of them holds us; the verdict tells why it ended."""
+        """One round over the masters, until one holds us; the verdict tells why it ended."""
         self._signal(Signal.LOOK)
         try:
             bases = await self.leaders.bases()
         except LeaderUnknownError as error:
             return lost(str(error))
-        troubles: dict[str, None] = {}
+        troubles: dict[str, Remedy] = {}
         for base in bases:
             self._signal(Signal.LOOK)
             generation = self.session.generation
             verdict = await self._follow(base)
             held = self.session.generation != generation
-            if held or verdict.signal is not Signal.LOST or verdict.remedy is not Remedy.PAUSE:
+            final = verdict.signal is not Signal.LOST or verdict.remedy in AT_ONCE
+            if held or final:
                 return verdict
-            troubles[verdict.sentence] = None
-        return lost("; ".join(troubles) or "no master is known")
+            troubles[verdict.sentence] = verdict.remedy
+        # Where one of them only wants time, the others' cures can wait as well.
+        remedy = min(troubles.values(), key=QUICKEST.index, default=Remedy.PAUSE)
+        return lost("; ".join(troubles) or "no master is known", remedy)
 
     async def _follow(self, base: str) -> Verdict:
         """This master, or the one that it points to."""
@@ -206,7 +209,7 @@ class MasterLink:
         self.session.base = base
         self.session.version = await self._ask_version(base)
         if not self.session.info.framework_id:
-            instead = await self._identify(base)
+            instead = await self.registration.find(base)
             if instead is not None:
                 return instead
         self._signal(Signal.ASKED)
@@ -214,35 +217,13 @@ class MasterLink:
 
     async def _ask_version(self, base: str) -> calls.Version:
         answer = await self.mesos.get(base, "/version")
+        if answer.status in (500, 503):
+            raise RemoteMesosError(f"GET /version was answered {answer.status}: not ready yet")
         if answer.status != 200:
             raise RemoteMesosError(f"GET /version was answered {answer.status}; is it a master?")
         return calls.parse_version(operator.parse_version_answer(answer.body))
 
-    async def _identify(self, base: str) -> Verdict | str | None:
-        """None: go on and register. A framework of ours that the master keeps comes first."""
-        answer = await self.mesos.operator(base, operator.GET_FRAMEWORKS)
-        if answer.status != 200:
-            outcome = self._elsewhere(base, answer)
-            if isinstance(outcome, str) or outcome.remedy is Remedy.PAUSE:
-                return outcome
-            log.warning("can't look for a framework of ours", answer=outcome.sentence)
-            return None
-        known = operator.parse_frameworks(answer.body)
-        match identify(self.session.info, known, adopt=self.adopt):
-            case Wait(sentence):
-                return lost(sentence, Remedy.PERSON)
-            case Adopt(framework_id):
-                log.warning("taking over our own framework", framework_id=framework_id)
-                await self._keep(framework_id)
-            case Register():
-                pass
-        return None
-
-    async def _keep(self, framework_id: str) -> None:
-        await self.store_id(framework_id)
-        self.session.info = attrs.evolve(self.session.info, framework_id=framework_id)
-
-    # -- one subscription ---------------------------------------------------------------------------
+    # -- one subscription -------------------------------------------------------------------------
 
     async def _stream(self, base: str) -> Verdict | str:
         """Hold one subscription; a text is the base to go to instead."""
@@ -251,7 +232,7 @@ class MasterLink:
             async with self.mesos.subscribe(base, calls.SCHEDULER_PATH, body) as opened:
                 answered = True
                 if isinstance(opened, MesosAnswer):
-                    return self._elsewhere(base, opened)
+                    return self.session.elsewhere(base, opened)
                 return await self._hold(opened)
         except MesosUnreachableError as error:
             if error.sent and not answered:
@@ -270,21 +251,6 @@ class MasterLink:
                 # Offers of this stream are void: the broker must hear of it even when
                 # we are cancelled, and takes a message in far less than 5 s.
                 await self.broker.put(LinkDown(generation=generation))
-
-    def _elsewhere(self, base: str, answer: MesosAnswer) -> Verdict | str:
-        if answer.status in (301, 302, 307, 308):
-            scheme = base.partition("://")[0]
-            target = session.redirect_base(answer.headers.get("location", ""), scheme=scheme)
-            if target is not None:
-                return target
-        principal = self.session.info.principal
-        verdict = session.judge_answer(answer.status, answer.body, principal=principal)
-        if verdict.remedy is not Remedy.FEWER:
-            return verdict
-        if self.session.minimal_for == self.session.version:
-            return attrs.evolve(verdict, remedy=Remedy.PERSON)
-        self.session.minimal_for = self.session.version
-        return verdict
 
     async def _read(self, generation: int, stream: MesosStream) -> Verdict:
         """Events to the broker until the stream ends, is silent, or the session is dropped."""
@@ -320,6 +286,9 @@ class MasterLink:
         if isinstance(event, events.ErrorEvent):
             return session.judge_error(event.message, by_ourselves=at < self._unanswered_until)
         if isinstance(event, events.Subscribed):
+            refusal = self._strange(event)
+            if refusal is not None:
+                return refusal
             await self._subscribed(event)
         if isinstance(event, events.Subscribed | events.Heartbeat):
             verdict = self._outlive_us(generation)
@@ -333,11 +302,22 @@ class MasterLink:
             return lost("our broker is overloaded: starting afresh")
         return None
 
+    def _strange(self, event: events.Subscribed) -> Verdict | None:
+        ours = self.session.info.framework_id
+        if ours and event.framework_id != ours:
+            return lost(
+                f"the master took us for framework {event.framework_id[:60]!r}, we are {ours}",
+                Remedy.PERSON,
+            )
+        if not self.session.stream_id:
+            return lost("the answer has no Mesos-Stream-Id: is there a proxy before the master?")
+        return None
+
     async def _subscribed(self, event: events.Subscribed) -> None:
         """The id is durable before anything else is done with the connection."""
         fresh = event.framework_id != self.session.info.framework_id
         if fresh:
-            await self._keep(event.framework_id)
+            await self.registration.keep(event.framework_id)
         self.session.outlives_us = not fresh
         self._outliving_at = float("-inf")
         if event.master_version:

@@ -36,10 +36,21 @@ class MasterWriter:
             message = await self.mailbox.receive()
             current = self.session.generation
             stale = message.generation is not None and message.generation != current
-            if self.session.state is not State.SUBSCRIBED or stale:
+            over = self.session.state is not State.SUBSCRIBED or not self.session.stream_id
+            if over or stale:
                 self._tell(message, "refused", "not subscribed")
                 continue
+            await self._send_or_leave(message)
+
+    async def _send_or_leave(self, message: Send) -> None:
+        """A call that is lost in a crash of ours may hold offers: the master takes them back."""
+        stream_id, finished = self.session.stream_id, False
+        try:
             await self._send(message)
+            finished = True
+        finally:
+            if not finished:
+                self.session.fence(stream_id, "the writer was interrupted")
 
     async def _send(self, message: Send) -> None:
         session, call = self.session, message.call
@@ -53,7 +64,7 @@ class MasterWriter:
             )
             answer = await self._post(base, body, stream_id)
         except LocalMesosError as error:
-            log.error("a call that this master does not know", error=str(error))
+            log.warning("a call that this master does not know", error=str(error))
             self._tell(message, "rejected", str(error))
         except MesosUnreachableError as error:
             if error.sent:
@@ -88,7 +99,7 @@ class MasterWriter:
                     self.session.outlives_us = True
                 return
             case CallFate.STRANGE:
-                self.session.fence(stream_id, "a call was answered by something that is no master")
+                self.session.fence(stream_id, f"nobody knows what became of a call: {said[:80]}")
                 self._tell(message, "unknown", said[:SHOWN_CHARACTERS])
             case CallFate.LOST | CallFate.CREDENTIALS:
                 self.session.fence(stream_id, f"the master no longer takes our calls: {said[:80]}")

@@ -34,27 +34,21 @@ from actors.messages import (
     Want,
     WriterInbox,
 )
+from actors.offer_flow import OfferFlow
 from actors.task_book import TaskBook
+from actors.want_book import WantBook
 from domain import inbox
 from domain.agent import parse_task_id
 from domain.inbox import AgentInbox
-from domain.offers import Match, Matching, Need, blocked_by, match, why_not_offered
-from domain.pace import Pace
+from domain.offers import Match, Matching, match
 from protocol.mesos import calls, events
 
-REFUSE_SOON_S: Final = 5.0  # an agent at work wants an offer again shortly
-REFUSE_LONG_S: Final = 300.0  # long enough not to spin, short enough to notice change
-REFUSE_IDLE_S: Final = 3600.0  # where the master's list tells of changes; REVIVE ends it
 REFUSE_REST_S: Final = 5.0  # what is left of an offer that a task was put on
-BEFORE_WORK: Final = frozenset({"seen", "surveying"})  # surveys need no place of the rollout
-WANT_PATIENCE_S: Final = 7.0  # a want that old without an offer asks for a REVIVE
-REVIVE_EVERY_S: Final = 30.0  # each one makes the master allocate all agents anew
-REVIVE_BURST: Final = 3
 TICK_S: Final = 1.0
-TOLD_S: Final = 10.0  # so long the word on the last offer stands for why there is none
-OFFERLESS_S: Final = 300.0  # of a want: its agent's offers may be held by the master for us
-RENEW_EVERY_S: Final = 600.0
-SUPPRESS_AFTER_S: Final = 60.0  # of nothing wanted
+SAY_EVERY_S: Final = 5.0
+ANSWERED_S: Final = 3.0  # the master answers a reconciliation at once
+EARLIER_LIFE: Final = "the master is asked first which tasks of ours run there"
+NO_OFFER_YET: Final = "no offer of this agent is held; Mesos is asked for one"
 
 log = structlog.get_logger()
 
@@ -80,26 +74,30 @@ class OfferBroker:
     may_suppress: Callable[[], bool]  # new agents are found without offers
     set_suppressed: Callable[[bool], None]
     renew: Callable[[], None] = lambda: None
+    adopted: Callable[[], bool] = lambda: False  # the framework is older than its store
     generation: int = 0
     subscribed: bool = False
-    suppressed: bool = False
     offers: dict[str, Held] = attrs.field(factory=dict)
-    wants: dict[str, tuple[Want, float]] = attrs.field(factory=dict)  # host -> want, since
-    told_at: dict[str, float] = attrs.field(factory=dict)  # host -> last verdict on an offer
+    wants: WantBook = attrs.field(factory=WantBook)
     book: TaskBook = attrs.field(init=False)
     inverse: InverseOffers = attrs.field(init=False)
+    flow: OfferFlow = attrs.field(init=False)
+    met: dict[str, float] = attrs.field(factory=dict)  # agent id -> first offer here
     launched: dict[str, Want] = attrs.field(factory=dict)  # task id; ACCEPT not yet confirmed
     given_back: set[str] = attrs.field(factory=set)  # of those, what is not wanted any more
-    _revives: Pace = attrs.field(
-        factory=lambda: Pace(every_s=REVIVE_EVERY_S, burst=REVIVE_BURST), init=False
-    )
-    _revived_at: float = float("-inf")
-    _idle_since: float = 0.0
-    _renewed_at: float = float("-inf")
+    _look_at: float = float("-inf")
+    _say_at: float = float("-inf")
 
     def __attrs_post_init__(self) -> None:
         self.book = TaskBook(self.chance)
         self.inverse = InverseOffers(self.board, self.wall)
+        self.flow = OfferFlow(
+            board=self.board,
+            wants=self.wants,
+            role=self.role,
+            may_suppress=self.may_suppress,
+            set_suppressed=self.set_suppressed,
+        )
 
     async def run(self) -> None:
         while True:
@@ -108,7 +106,10 @@ class OfferBroker:
                 message = await self.mailbox.receive()
             if message is not None:
                 await self._handle(message)
-            await self._look_at_the_clock()
+            now = trio.current_time()
+            if now >= self._look_at or self.offers:
+                self._look_at = now + TICK_S / 2
+                await self._look_at_the_clock()
 
     async def _handle(self, message: BrokerInbox) -> None:
         now = trio.current_time()
@@ -164,10 +165,11 @@ class OfferBroker:
         self.generation = generation
         self.subscribed = True
         self.offers.clear()
+        self.met.clear()
         self.inverse.void()
         self.book.subscribed(trio.current_time())
-        if self.suppressed and self.wants:
-            self.suppressed = False  # SUBSCRIBE said so already; the next revive corrects it
+        if self.flow.suppressed and self.wants:
+            self.flow.suppressed = False  # SUBSCRIBE said so already; the next revive corrects it
 
     async def _offered(self, offers: tuple[events.Offer, ...], at: float) -> None:
         tally = self.board.offers
@@ -183,7 +185,8 @@ class OfferBroker:
             )
             self.roster.offer(seen)
         if offers:
-            self.suppressed = False  # masters before 1.5 forget it with the stream: say it again
+            # Masters before 1.5 forget it with the stream: it has to be said again.
+            self.flow.suppressed = False
         await self._match(offers)
 
     def _void(self, count: int) -> None:
@@ -192,34 +195,41 @@ class OfferBroker:
 
     async def _match(self, offers: tuple[events.Offer, ...]) -> None:
         """Answer all of `offers` now: a task, or a DECLINE with a filter that fits."""
-        found = match(self._needs(), offers, now_s=self.wall(), seen=self.board.seen)
+        now = trio.current_time()
+        for offer in offers:
+            self.met.setdefault(offer.agent_id, now)
+        wanted = self.wants.of_agents(offer.agent_id for offer in offers)
+        needs = [self.flow.need(one.want) for one in wanted if self._may_begin(one.want, now)]
+        found = match(needs, offers, now_s=self.wall())
         for one in found.matches:
             await self._accept(one)
-        offered = {offer.agent_id for offer in offers}
         for host, verdict in found.verdicts.items():
-            if self.wants[host][0].task.agent_id in offered:
-                self.board.verdicts[host] = verdict
-                self.told_at[host] = trio.current_time()
-            else:
-                self.board.verdicts.setdefault(host, verdict)
+            self.board.verdicts[host] = verdict
+            unmet = self.wants.get(host)
+            if unmet is not None:
+                unmet.judged(now)
         await self._decline(found)
 
-    def _needs(self) -> list[Need]:
-        return [self._need(want) for want, _ in self.wants.values()]
+    def _may_begin(self, want: Want, now: float) -> bool:
+        """False while an agent may run a task of a life whose store was lost.
 
-    def _need(self, want: Want) -> Need:
-        return Need(
-            host=want.host,
-            agent_id=want.task.agent_id,
-            task_id=want.task.task_id,
-            amounts_milli={"cpus": want.cpus_milli, "mem": want.mem_milli},
-            role=self.role,
-        )
+        The master tells of it when it is asked after that agent has come.
+        """
+        shown = self.board.agents.get(want.host)
+        if not self.adopted() or (shown is not None and shown.facts is not None):
+            return True
+        if self.book.asked_all_at > self.met.get(want.task.agent_id, now):
+            return now - self.book.asked_all_at >= ANSWERED_S
+        self.book.ask_for_all(now)
+        self.board.verdicts[want.host] = EARLIER_LIFE
+        return False
 
     async def _accept(self, one: Match) -> None:
-        want, _ = self.wants.pop(one.need.host)
+        wanted = self.wants.pop(one.need.host)
+        if wanted is None:
+            return  # given back meanwhile; its offers are declined with the next look
+        want = wanted.want
         self.board.verdicts.pop(want.host, None)
-        self.told_at.pop(want.host, None)
         accept = calls.Accept(
             offer_ids=tuple(o.offer_id for o in one.offers),
             task=want.task,
@@ -231,20 +241,13 @@ class OfferBroker:
         await self._answer(accept)
 
     async def _decline(self, found: Matching) -> None:
-        soon = [o.offer_id for o in found.left if self._wants_soon(o)]
-        late = [o.offer_id for o in found.left if not self._wants_soon(o)]
-        late_s = REFUSE_IDLE_S if self.may_suppress() else REFUSE_LONG_S
-        for ids, refuse_s in ((soon, REFUSE_SOON_S), (late, late_s)):
+        by_time: dict[float, list[str]] = {}
+        for offer in found.left:
+            by_time.setdefault(self.flow.refuse_s(offer), []).append(offer.offer_id)
+        for refuse_s, ids in by_time.items():
             for start in range(0, len(ids), calls.DECLINE_IDS_MAX):
                 part = tuple(ids[start : start + calls.DECLINE_IDS_MAX])
                 await self._answer(calls.Decline(offer_ids=part, refuse_s=refuse_s))
-
-    def _wants_soon(self, offer: events.Offer) -> bool:
-        """True between two steps. What ends later frees resources that no filter holds back."""
-        shown = self.board.agents.get(offer.hostname)
-        if shown is None:
-            return True
-        return not shown.task_id and (shown.working or shown.phase in BEFORE_WORK)
 
     async def _answer(self, call: calls.Accept | calls.Decline) -> None:
         """From here on its offers are not ours any more."""
@@ -283,19 +286,20 @@ class OfferBroker:
         if task_id in self.book.tracked or task_id in self.launched:
             return  # on its way; posted again by a patient agent
         held = self.wants.get(want.host)
-        if held is not None and held[0].task.task_id == task_id:
+        if held is not None and held.want.task.task_id == task_id:
             return
-        self.wants[want.host] = (want, trio.current_time())
-        self._idle_since = trio.current_time()
+        self.wants.put(want, trio.current_time())
+        self.board.verdicts.setdefault(want.host, NO_OFFER_YET)
+        self.flow.idle_since = trio.current_time()
         if held is not None:
-            self._never_sent(held[0], "another task of this agent was wanted instead")
+            self._never_sent(held.want, "another task of this agent was wanted instead")
 
     def _give_back(self, message: GiveBack) -> None:
         held = self.wants.get(message.host)
-        if held is not None and held[0].task.task_id == message.task_id:
-            del self.wants[message.host]
+        if held is not None and held.want.task.task_id == message.task_id:
+            self.wants.pop(message.host)
             self.board.verdicts.pop(message.host, None)
-            self._never_sent(held[0], "the want was given back")
+            self._never_sent(held.want, "the want was given back")
         elif message.task_id in self.launched:
             self.given_back.add(message.task_id)
         if message.dead:
@@ -330,7 +334,7 @@ class OfferBroker:
         elif given_back:
             self._never_sent(want, "the want was given back")
         elif want.host not in self.wants:
-            self.wants[want.host] = (want, trio.current_time())
+            self.wants.put(want, trio.current_time())
 
     def _forget_unconfirmed(self) -> None:
         """The stream broke: launches on their way are asked about when we are back."""
@@ -345,53 +349,18 @@ class OfferBroker:
         if self.offers:  # a crash came in between: the ledger is answered all the same
             await self._match(tuple(held.offer for held in self.offers.values()))
         now = trio.current_time()
-        for call in self.book.due(now):
+        for due in self.book.due(now):
+            await self._send(due)
+        if now >= self._say_at:
+            self._say_at = now + SAY_EVERY_S
+            self.flow.say_why_not(now)
+            self.inverse.refresh()
+        call = self.flow.call(now, busy=self.tracked_steps())
+        if call is not None:
             await self._send(call)
-        self._say_why_not(now)
-        await self._revive_or_suppress(now)
-
-    def _say_why_not(self, now: float) -> None:
-        """Agents whose offers do not come, by the master's list of agents."""
-        for host, (want, since) in self.wants.items():
-            if now - max(since, self.told_at.get(host, since)) >= TOLD_S:
-                why = why_not_offered(self._need(want), self.board.seen.get(want.task.agent_id))
-                self.board.verdicts[host] = why
-                self.told_at[host] = now
-
-    async def _revive_or_suppress(self, now: float) -> None:
-        if self.wants:
-            oldest = min(since for _, since in self.wants.values())
-            waited = self.suppressed or now - oldest >= WANT_PATIENCE_S
-            waited = waited and now - self._revived_at >= WANT_PATIENCE_S
-            if waited and self._revives.take(now):
-                self._revived_at = now
-                self._set_suppressed(value=False)
-                await self._send(calls.Revive())
-            if now - oldest >= OFFERLESS_S and now - self._renewed_at >= RENEW_EVERY_S:
-                self._renew(now)
-            return
-        idle = not self.tracked_steps() and now - self._idle_since >= SUPPRESS_AFTER_S
-        if idle and not self.suppressed and self.may_suppress():
-            self._set_suppressed(value=True)
-            await self._send(calls.Suppress())
-
-    def _renew(self, now: float) -> None:
-        """The master may believe that we hold what we have answered: it takes all of it back."""
-        puzzling = [
-            want.host
-            for want, since in self.wants.values()
-            if now - since >= OFFERLESS_S
-            and not blocked_by(self._need(want), self.board.seen.get(want.task.agent_id))
-        ]
-        if puzzling:
-            self._renewed_at = now
-            log.warning("no offer comes for a task: subscribing anew", hosts=puzzling[:10])
+        if self.flow.must_renew(now):
             self.renew()
 
     def tracked_steps(self) -> bool:
         """True while a task is on its way whose word we still wait for."""
         return bool(self.launched or self.book.unheard)
-
-    def _set_suppressed(self, *, value: bool) -> None:
-        self.suppressed = value
-        self.set_suppressed(value)

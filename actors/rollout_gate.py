@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, assert_never
 
 import attrs
@@ -34,6 +35,7 @@ from domain.plan import AGENT_RESTART
 from domain.rollout import Rebooting
 
 TICK_S: Final = 5.0
+NEXT_MAX: Final = 32  # of each queue: their agents' offers are wanted again in a moment
 FRESH_S: Final = 2.0  # a wish to reboot need not be followed by a snapshot of its own
 PERMIT_PATIENCE_S: Final = 8.0  # a fresh snapshot is waited for; the host's curl waits 30 s
 
@@ -93,6 +95,8 @@ class RolloutGate:
             self._serve_slots()
             self._serve_reboots()
             self._serve_permits()
+            waiting = (*islice(self.restart_queue, NEXT_MAX), *islice(self.slot_queue, NEXT_MAX))
+            self.board.next_in_line = frozenset(waiting)
 
     def _handle(self, message: GateInbox) -> None:
         match message:

@@ -18,9 +18,9 @@ from actors.messages import (
     RosterInbox,
     StrangeTask,
 )
-from actors.ports import Mesos, MesosUnreachableError
+from actors.ports import CredentialsError, Mesos, MesosUnreachableError
 from domain import inbox
-from domain.agent import AgentRecord
+from domain.agent import AgentRecord, Phase
 from domain.inbox import AgentInbox, status_of
 from protocol.mesos import operator
 from protocol.mesos.errors import RemoteMesosError
@@ -46,6 +46,7 @@ class Roster:
     ports: dict[str, tuple[str, int]] = attrs.field(factory=dict)  # host -> where it listens
     listing_works: bool = False
     _missing: dict[str, int] = attrs.field(factory=dict)
+    _said: str = ""
 
     def remember(self, record: AgentRecord) -> None:
         """What the store knows: names stay as they were, and who is gone is found missing."""
@@ -83,12 +84,21 @@ class Roster:
         """None where the operator API is closed to us or away; offers then do alone."""
         try:
             answer = await self.mesos.operator(base, operator.GET_AGENTS)
+            if answer.status == 401 and await self.mesos.renew_credentials():
+                answer = await self.mesos.operator(base, operator.GET_AGENTS)
             if answer.status == 200:
+                self._said = ""
                 return operator.parse_agents(answer.body)
-            log.info("the operator API does not list agents", status=answer.status)
-        except (MesosUnreachableError, RemoteMesosError) as error:
-            log.info("the operator API does not list agents", error=str(error))
+            self._say(f"GET_AGENTS was answered {answer.status}")
+        except (MesosUnreachableError, RemoteMesosError, CredentialsError) as error:
+            self._say(str(error))
         return None
+
+    def _say(self, why: str) -> None:
+        """Once: offers do alone, but agents that offer nothing stay unknown."""
+        if why != self._said:
+            log.warning("the master does not list its agents to us", reason=why)
+        self._said = why
 
     def _handle(self, message: RosterInbox) -> None:
         match message:
@@ -115,7 +125,8 @@ class Roster:
         host = self._host_key(agent_id, hostname, ip, port)
         sighted = inbox.Sighted(agent_id=agent_id, address=ip, port=port, attributes=attributes)
         self.ports[host] = (ip, port)
-        if self.seen.get(host) == sighted:
+        shown = self.board.agents.get(host)
+        if self.seen.get(host) == sighted and not (shown and shown.phase == Phase.LOST.value):
             return
         if self.birth(host).offer(sighted):
             self.seen[host] = sighted

@@ -18,6 +18,9 @@ LAUNCH_PATIENCE_S: Final = 120.0  # no word of a launched task: ask
 RECONCILE_FIRST_S: Final = 8.0
 RECONCILE_CEILING_S: Final = 60.0
 RECONCILE_ALL_S: Final = 900.0
+# After a subscription: agents come back to a new master one by one, within ten minutes.
+STRANGERS_AT_S: Final = (5.0, 60.0, 240.0, 660.0)
+STRANGERS_EVERY_S: Final = 10.0  # at most, for agents that turn up
 BATCH_TASKS: Final = 1000
 BATCH_EVERY_S: Final = 1.0
 KILL_EVERY_S: Final = 30.0
@@ -45,7 +48,8 @@ class TaskBook:
     _round_at: float = 0.0
     _pause_s: float = RECONCILE_FIRST_S
     _all_at: float = 0.0
-    _strangers_wanted: bool = False  # once the explicit round is over
+    asked_all_at: float = float("-inf")  # when all that the master knows was last asked for
+    _strangers_at: deque[float] = attrs.field(factory=deque)  # when to ask for all there are
 
     def track(self, task_id: str, host: str, agent_id: str, now: float) -> None:
         due = now + LAUNCH_PATIENCE_S
@@ -65,6 +69,12 @@ class TaskBook:
     def kill(self, task_id: str, agent_id: str, now: float) -> None:
         self.kills.setdefault(task_id, (agent_id, now))
 
+    def ask_for_all(self, now: float) -> None:
+        """Soon: somebody has turned up who may run tasks that we do not know."""
+        at = max(now + 1.0, self.asked_all_at + STRANGERS_EVERY_S)
+        if not self._strangers_at or self._strangers_at[0] > at:
+            self._strangers_at.appendleft(at)
+
     def heard(self, update: events.Update) -> Tracked | None:
         """What we know of the task, which is not asked about any more."""
         self.unheard.pop(update.task_id, None)
@@ -79,6 +89,7 @@ class TaskBook:
         """Another subscription: whatever was said meanwhile is lost, so everything is asked."""
         self.unheard = {task_id: t.agent_id for task_id, t in self.tracked.items()}
         self.kills = {task_id: (agent_id, now) for task_id, (agent_id, _) in self.kills.items()}
+        self._strangers_at = deque(now + after for after in STRANGERS_AT_S)
         self._begin(now)
 
     def _begin(self, now: float) -> None:
@@ -86,26 +97,31 @@ class TaskBook:
         self._pause_s = RECONCILE_FIRST_S
         self._round_at = now
         self._all_at = now + RECONCILE_ALL_S * self.chance.uniform(0.9, 1.1)
-        self._strangers_wanted = True
 
     def due(self, now: float) -> list[calls.Call]:
         """The calls to send now. To be asked about once a second while subscribed."""
         if now >= self._all_at:
             self.unheard.update({k: t.agent_id for k, t in self.tracked.items()})
+            self._strangers_at.append(now + STRANGERS_AT_S[0])
             self._begin(now)
         for task_id, tracked in self.tracked.items():
             if now >= tracked.due:
                 tracked.due = now + LAUNCH_PATIENCE_S
                 self.unheard[task_id] = tracked.agent_id
-        return [*self._reconcile(now), *self._kills_due(now)]
+        return [*self._reconcile(now), *self._strangers(now), *self._kills_due(now)]
+
+    def _strangers(self, now: float) -> list[calls.Call]:
+        """Everything that the master knows: among it are tasks that we do not."""
+        if not self._strangers_at or now < self._strangers_at[0]:
+            return []
+        self._strangers_at.popleft()
+        self.asked_all_at = now
+        return [calls.Reconcile(tasks=())]
 
     def _reconcile(self, now: float) -> list[calls.Call]:
         if not self.unheard:
             self._batches.clear()
-            if not self._strangers_wanted or now < self._round_at:
-                return []
-            self._strangers_wanted = False
-            return [calls.Reconcile(tasks=())]  # everything: tasks that we do not know
+            return []
         if not self._batches and now >= self._round_at:
             asked = sorted(self.unheard.items())
             starts = range(0, len(asked), BATCH_TASKS)

@@ -65,7 +65,7 @@ class HttpMesos:
     ) -> AsyncIterator[MesosStream | MesosAnswer]:
         headers = {**_JSON, "Accept-Encoding": "identity", "Connection": "close"}
         headers |= self.credentials.headers()
-        request = self.stream.build_request("POST", base + path, content=body, headers=headers)
+        request = _request(self.stream, "POST", base + path, body, headers)
         try:
             with trio.fail_after(STREAM_ANSWER_S):
                 response = await self.stream.send(request, stream=True)
@@ -84,18 +84,19 @@ class HttpMesos:
 
     async def call(self, base: str, path: str, body: bytes, stream_id: str) -> MesosAnswer:
         headers = {**_JSON, "Mesos-Stream-Id": stream_id, **self.credentials.headers()}
-        request = self.calls.build_request("POST", base + path, content=body, headers=headers)
+        request = _request(self.calls, "POST", base + path, body, headers)
         return await self._exchange(self.calls, request)
 
     async def operator(self, base: str, body: bytes) -> MesosAnswer:
         client = self.operator_calls
         headers = {**_JSON, **self.credentials.headers()}
-        request = client.build_request("POST", f"{base}/api/v1", content=body, headers=headers)
+        request = _request(client, "POST", f"{base}/api/v1", body, headers)
         return await self._exchange(client, request)
 
     async def get(self, base: str, path: str) -> MesosAnswer:
-        headers = self.credentials.headers()
-        request = self.operator_calls.build_request("GET", base + path, headers=headers)
+        # Every master tells its version to everybody; until it has, it may be no master.
+        headers = {} if path == "/version" else self.credentials.headers()
+        request = _request(self.operator_calls, "GET", base + path, None, headers)
         return await self._exchange(self.operator_calls, request)
 
     async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> MesosAnswer:
@@ -110,6 +111,16 @@ class HttpMesos:
         except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
             sent = not isinstance(error, _NOT_SENT)
             raise MesosUnreachableError(_say(error), sent=sent) from error
+
+
+def _request(
+    client: httpx.AsyncClient, method: str, url: str, body: bytes | None, headers: dict[str, str]
+) -> httpx.Request:
+    """Raises MesosUnreachableError for what is no address."""
+    try:
+        return client.build_request(method, url, content=body, headers=headers)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise MesosUnreachableError(f"{url!r} is no address: {error}", sent=False) from error
 
 
 async def _answer(response: httpx.Response) -> MesosAnswer:

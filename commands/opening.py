@@ -16,7 +16,7 @@ import msgspec
 import structlog
 import trio
 
-from actors.ports import MesosUnreachableError, Store
+from actors.ports import CredentialsError, MesosUnreachableError, Store
 from adapters.http_client import make_client
 from adapters.leaders import FixedLeaders
 from adapters.leaders_zookeeper import ZooKeeperLeaders
@@ -163,15 +163,25 @@ def _mesos_zk() -> str:
 
 async def _master_zk(settings: Settings, mesos: HttpMesos, waiting: Waiting) -> str:
     """The ensemble in a master's own flags. Waits for a master: another store would lose our id."""
+    told = ""
     while True:
         for base in settings.master_urls:
             try:
                 answer = await mesos.get(base, "/flags")
+                if answer.status == 401 and await mesos.renew_credentials():
+                    answer = await mesos.get(base, "/flags")
                 if answer.status != 200:
                     raise ValueError(f"GET /flags was answered {answer.status}")
                 flags = msgspec.json.decode(answer.body, type=_Flags).flags
                 return str(flags.get("zk") or "")
-            except (MesosUnreachableError, ValueError, RecursionError) as error:
-                log.warning(NO_MASTER_TELLS, master=base, error=str(error))
+            except (
+                MesosUnreachableError,
+                CredentialsError,
+                ValueError,
+                RecursionError,
+            ) as error:
                 waiting.tell(f"{NO_MASTER_TELLS}: {base}: {error}")
+                if waiting.why != told:
+                    log.warning(NO_MASTER_TELLS, master=base, error=str(error))
+                told = waiting.why
         await trio.sleep(RETRY_MASTER_S)

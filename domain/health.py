@@ -35,6 +35,7 @@ class AgentView:
 class Scene:
     """All that is judged. `*_for_s`: how long the trouble lasts already, 0 if there is none."""
 
+    framework_removed: bool = False
     link_down_for_s: float = 0.0
     link_detail: str = ""
     gateway_down_for_s: float = 0.0
@@ -73,7 +74,11 @@ def judge(scene: Scene, limits: Limits, standing: Iterable[tuple[str, str]]) -> 
 
 
 def _connections(scene: Scene) -> Iterable[Finding]:
-    if scene.link_down_for_s > GRACE_S:
+    if scene.framework_removed:
+        yield Finding(
+            name="framework-removed", severity="critical", subject="", text=scene.link_detail
+        )
+    elif scene.link_down_for_s > GRACE_S:
         yield Finding(
             name="master-unreachable",
             severity="critical",

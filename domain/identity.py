@@ -1,4 +1,4 @@
-"""Who we are to the master when the store knows no framework id: a stranger, or one it knows?
+"""Who we are to the master when the store knows no framework id: a stranger, or known to it.
 
 A framework of ours that the master still keeps has tasks on agents. Registering anew beside it
 would put a second step on an agent where one runs. Facts: GET_FRAMEWORKS of v1 master.proto.
@@ -59,6 +59,12 @@ def identify(info: FrameworkInfo, known: Iterable[FrameworkSeen], *, adopt: bool
             f"the store knows no framework id, but the master keeps framework {ids} of our name, "
             "role and principal, whose tasks may still run: start with -mesos.adopt to take it "
             "over, or end it (POST /master/teardown with frameworkId=...)"
+        )
+    if any(one.user != info.user or not one.checkpoint for one in ours):
+        return Wait(
+            f"-mesos.adopt: framework {ids} has our name, role and principal, but another user "
+            f"than {info.user!r}, or no checkpoints; neither can be changed: end it "
+            "(POST /master/teardown with frameworkId=...), or start with its -user"
         )
     if len(ours) > 1:
         return Wait(

@@ -18,11 +18,13 @@ SNAPSHOT_AGE_MAX_S: Final = 60.0
 
 def closed(from_s: float | None, for_s: float | None, now_s: float) -> str:
     """Why nothing is begun on an agent with that window; "" if it is far off or over."""
-    if from_s is None or now_s < from_s - MARGIN_S:
-        return ""
-    if for_s is not None and now_s >= from_s + for_s:
+    if from_s is None or now_s < from_s - MARGIN_S or is_over(from_s, for_s, now_s):
         return ""
     return f"operators have announced maintenance ({when(from_s, for_s, now_s)}): nothing is begun"
+
+
+def is_over(from_s: float, for_s: float | None, now_s: float) -> bool:
+    return for_s is not None and now_s >= from_s + for_s
 
 
 def when(from_s: float, for_s: float | None, now_s: float) -> str:

@@ -7,7 +7,6 @@ fewest offers of one agent and one role that satisfy a need are taken.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -19,7 +18,6 @@ from protocol.mesos.operator import AgentSeen
 from protocol.mesos.resources import MILLI
 
 UNITS: Final = {"cpus": "cpus", "mem": "MB", "disk": "MB"}
-NOBODY: Final[Mapping[str, AgentSeen]] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
@@ -57,11 +55,10 @@ def match(
     offers: Sequence[Offer],
     *,
     now_s: float = 0.0,
-    seen: Mapping[str, AgentSeen] = NOBODY,
 ) -> Matching:
     """Give each need the fewest offers of its agent that hold it; one need per agent and pass.
 
-    `now_s`, unix seconds, judges maintenance windows; `seen`: the master's list, by agent id.
+    `now_s`, unix seconds, judges maintenance windows.
     """
     by_agent: dict[str, list[Offer]] = {}
     for offer in offers:
@@ -74,7 +71,7 @@ def match(
         shut = [why for o in here if (why := _closed(o, now_s))]
         found = None if shut else _choose(need, here)
         if found is None:
-            why = _why(need, here) if here else why_not_offered(need, seen.get(need.agent_id))
+            why = _why(need, here) if here else why_not_offered(need, None)
             verdicts[need.host] = shut[0] if shut else why
             continue
         matches.append(found)

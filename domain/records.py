@@ -30,6 +30,7 @@ class FrameworkRecord:
     name: str = ""
     principal: str = ""
     role: str = ""
+    adopted: bool = False  # taken over after the store was lost: its tasks are not all known
 
 
 @attrs.frozen(kw_only=True)

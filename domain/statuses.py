@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from domain import effects, inbox
-from domain.agent import KeeperRef, Phase, Signal, TaskRef, TaskState, parse_task_id
+from domain.agent import AgentRecord, KeeperRef, Phase, Signal, TaskRef, TaskState, parse_task_id
 from domain.draft import Draft
 from domain.plan import KEEPER, SURVEY
 
@@ -111,7 +111,8 @@ def _ended_of_itself(status: inbox.Status) -> bool:
 def _keeper_status(draft: Draft, keeper: KeeperRef, status: inbox.Status) -> None:
     if status.terminal:
         draft.change(keeper=None)
-        draft.remember_ended(keeper.task_id)
+        if status.state != "TASK_LOST":  # masters of old: it may run, and be heard of again
+            draft.remember_ended(keeper.task_id)
         draft.pause()
         if status.uuid:
             draft.back_from_the_lost()
@@ -146,13 +147,23 @@ def _stranger(draft: Draft, status: inbox.Status) -> None:
             keeper=KeeperRef(task_id=status.task_id, agent_id=status.agent_id, running=True)
         )
     elif step != KEEPER and record.task is None and ours:
-        draft.change(
-            task=TaskRef(
-                task_id=status.task_id,
-                step=step,
-                agent_id=status.agent_id,
-                state=TaskState.RUNNING,
-            )
-        )
+        draft.change(task=_adopted(status, step))
+    elif step != KEEPER and ours and _has_only_wished(record):
+        # The store was lost: it is an earlier life's work, in the middle of which we were born.
+        draft.do(effects.Withdraw(task_id=record.task.task_id if record.task else ""))
+        draft.change(task=_adopted(status, step))
     elif status.agent_id:
         draft.do(effects.Kill(task_id=status.task_id, agent_id=status.agent_id))
+
+
+def _has_only_wished(record: AgentRecord) -> bool:
+    """True for an agent of which nothing is known yet, and on which nothing of ours runs."""
+    return (
+        record.facts is None and record.task is not None and (record.task.state is TaskState.WANTED)
+    )
+
+
+def _adopted(status: inbox.Status, step: str) -> TaskRef:
+    return TaskRef(
+        task_id=status.task_id, step=step, agent_id=status.agent_id, state=TaskState.RUNNING
+    )

@@ -15,19 +15,21 @@ COMPILE: Final = (
 )  # fmt: skip
 RUN: Final = "requirements/run.txt"
 TEST: Final = "requirements/test.txt"
+FUZZ: Final = "requirements/fuzz.txt"
 
 
 def main(options: list[str]) -> int:
-    """The product's versions first; the tests' may not differ from them."""
+    """The product's versions first; those of tests and fuzzing may not differ from them."""
     environment = {**os.environ, "CUSTOM_COMPILE_COMMAND": "make lock"}
     for argv in (
         [f"--output-file={RUN}", "pyproject.toml"],
         [f"--output-file={TEST}", f"--constraint={RUN}", "pyproject.toml", "requirements/test.in"],
+        [f"--output-file={FUZZ}", f"--constraint={RUN}", "pyproject.toml", "requirements/fuzz.in"],
     ):
         done = subprocess.run([*COMPILE, *options, *argv], env=environment, check=False)
         if done.returncode:
             return done.returncode
-    print(f"lock: run={_count(RUN)} test={_count(TEST)}")
+    print(f"lock: run={_count(RUN)} test={_count(TEST)} fuzz={_count(FUZZ)}")
     return 0
 
 

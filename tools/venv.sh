@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes or mends .venv: `tools/venv.sh run|test`. Does nothing where nothing has changed.
+# Makes or mends .venv: `tools/venv.sh run|test|fuzz`. Does nothing where nothing has changed.
 set -eu
 
 level=$1
@@ -12,7 +12,7 @@ is_current() {
 	[ -x .venv/bin/python ] && [ "$(cat "$1" 2> /dev/null || :)" = "$2" ]
 }
 
-# What tests need includes what the product needs.
+# What tests need, and what fuzzing needs, includes what the product needs.
 is_current "$stamp" "$sum" && exit 0
 if [ "$level" = run ] && is_current .venv/.test.sum "$(cksum < requirements/test.txt)"; then
 	exit 0
@@ -43,9 +43,15 @@ fi
 
 echo "Installing $locked into .venv" >&2
 rm -f "$stamp"
-if ! .venv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes \
+hint="does pip reach its package index?"
+set --
+if [ "$level" = fuzz ]; then # the fuzzer's sources want a compiler of their own
+	set -- --only-binary=:all:
+	hint="the fuzzer has wheels for CPython 3.11 to 3.13 on Linux x86-64 only"
+fi
+if ! .venv/bin/python -m pip --disable-pip-version-check install -qq --require-hashes "$@" \
 	--requirement "$locked"; then
-	echo "the libraries could not be installed: does pip reach its package index?" >&2
+	echo "the libraries could not be installed: $hint" >&2
 	exit 1
 fi
 echo "$sum" > "$stamp"

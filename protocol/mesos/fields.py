@@ -31,8 +31,9 @@ def malformed(what: str) -> Iterator[None]:
 
 
 def shown(foreign: str, characters_max: int = SHOWN_MAX) -> str:
-    """Foreign text in one line, cut to a length that a log can bear."""
-    return " ".join(foreign[: 2 * characters_max].split())[:characters_max]
+    """Foreign text in one line, cut to a length that a log can bear, and harmless on a screen."""
+    told = " ".join(foreign[: 2 * characters_max].split())[:characters_max]
+    return "".join(char if char.isprintable() else "?" for char in told)
 
 
 def parse_object(body: bytes | str, what: str) -> JsonObject:

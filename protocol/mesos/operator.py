@@ -114,6 +114,8 @@ class FrameworkSeen:
     recovered: bool
     completed: bool
     registered_s: float | None
+    user: str = ""
+    checkpoint: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -216,6 +218,8 @@ def _framework(raw: JsonObject, *, completed: bool) -> FrameworkSeen:
         recovered=fields.flag(raw, "recovered", default=False),
         completed=completed,
         registered_s=fields.seconds(raw, "registered_time"),
+        user=fields.text(info, "user", ""),
+        checkpoint=fields.flag(info, "checkpoint", default=False),
     )
 
 

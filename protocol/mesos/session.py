@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
+HOST_CHARACTERS_MAX: Final = 253
+
 
 class State(enum.Enum):
     DISCONNECTED = "disconnected"
@@ -127,7 +129,8 @@ def judge_error(message: str, *, by_ourselves: bool = False) -> Verdict:
 
 def judge_answer(status: int, body: str, *, principal: str = "") -> Verdict:
     """A SUBSCRIBE that was answered with something else than a stream or a redirect."""
-    told = f"{status} {' '.join(body.split())[:200]}".strip()
+    text = " ".join(body.split())[:200]
+    told = text if text.startswith(str(status)) else f"{status} {text}".strip()
     match status:
         case 401 | 403:
             return lost(_unwelcome(told, principal), Remedy.CREDENTIALS)
@@ -170,7 +173,7 @@ class CallFate(enum.Enum):
     CREDENTIALS = "credentials"  # not looked at: the secret has changed
     LOST = "lost"  # not done: our subscription is not the current one, or nobody leads here
     REFUSED = "refused"  # not done, and never will be like this: a bug of ours
-    STRANGE = "strange"  # answered by something that is no master: nobody knows
+    STRANGE = "strange"  # answered by what may be no master: nobody knows what became of it
 
 
 def judge_call(status: int, body: str, *, expected: int = 202) -> CallFate:
@@ -180,9 +183,11 @@ def judge_call(status: int, body: str, *, expected: int = 202) -> CallFate:
         return CallFate.STRANGE
     if status == 401:
         return CallFate.CREDENTIALS
+    if status in (408, 429, 500, 502, 504):
+        return CallFate.STRANGE  # a proxy's: the call may have been passed on
     words = ("stream ID", "Mesos-Stream-Id", "Framework cannot be found")
     stale = status == 400 and any(word in body for word in words)
-    elsewhere = status in (301, 302, 307, 308, 403, 404, 500, 503)
+    elsewhere = status in (301, 302, 307, 308, 403, 404, 503)
     return CallFate.LOST if stale or elsewhere else CallFate.REFUSED
 
 
@@ -200,7 +205,9 @@ def redirect_base(location: str, *, scheme: str) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if not host or not all(c.isalnum() or c in "-._:" for c in host):
+    if not host or len(host) > HOST_CHARACTERS_MAX or not host.isascii():
+        return None
+    if not all(c.isalnum() or c in "-._:" for c in host):
         return None
     if parts.scheme not in ("", "http", "https") or (scheme, parts.scheme) == ("https", "http"):
         return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,10 +35,110 @@ def test_any_bytes_are_records_or_a_remote_error(noise: bytes) -> None:
     assert all(len(record) <= 100 for record in records)
 
 
-@pytest.mark.parametrize("head", [b"12x\n", b"-1\n", b"999999999999\n", b"1" * 30, b"<html>\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"12x\n",
+        b"-1\n",
+        b"+1\n",
+        b"1.0\n",
+        b"0x10\n",
+        b"1 2\n",
+        b"\xd9\xa3\n",
+        b"999999999999\n",
+        b"1000000000000000000\n",
+        b"314572800\n",
+        b"1" * 30,
+        b" " * 30,
+        b"<html>\n",
+        b"\x00\n",
+    ],
+)
 def test_a_header_that_is_no_length_is_refused(head: bytes) -> None:
-    with pytest.raises(RemoteMesosError):
+    with pytest.raises(RemoteMesosError, match="record") as raised:
         list(RecordReader().feed(head + b"abc"))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"  \n", b"\n\n\n"])
+def test_blank_lines_between_records_are_passed_over(blank: bytes) -> None:
+    """Proxies have been seen to add them; an empty record is another thing."""
+    stream = blank + b"2\nab" + blank + b"0\n" + blank + b" 3 \nabc" + blank
+    assert list(RecordReader().feed(stream)) == [b"ab", b"", b"abc"]
+
+
+def test_the_records_before_a_broken_header_are_not_lost() -> None:
+    records = RecordReader().feed(b"2\nab3\nabcnonsense\n")
+    assert [next(records), next(records)] == [b"ab", b"abc"]
+    with pytest.raises(RemoteMesosError):
+        next(records)
+
+
+# -- cost ------------------------------------------------------------------------------------------
+
+
+class Counting(bytearray):
+    """Counts the bytes that searching, moving and copying touch."""
+
+    touched = 0
+
+    def find(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
+        found = super().find(sub, start, end)
+        self.touched += (found if found >= 0 else min(end, len(self))) - start
+        return found
+
+    def __delitem__(self, key: Any) -> None:
+        start, stop, _ = key.indices(len(self))
+        self.touched += len(self) - stop if start else 0  # the front is dropped without a move
+        super().__delitem__(key)
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        self.touched += len(found) if isinstance(key, slice) else 1
+        return found
+
+
+def touched(stream: bytes, stride: int) -> int:
+    reader, held = RecordReader(), Counting()
+    reader._held = held
+    count = 0
+    for at in range(0, len(stream), stride):
+        count += sum(1 for _ in reader.feed(stream[at : at + stride]))
+    assert count > 0
+    assert reader._held is held
+    return held.touched
+
+
+@pytest.mark.parametrize("stride", [1, 7, 1024, 1 << 30])
+@pytest.mark.parametrize(
+    "stream",
+    [
+        encode_record(b"x" * 100_000),
+        encode_record(b"x") * 20_000,
+        encode_record(b"") * 20_000,
+        b"\n" * 50_000 + b"1\nx",
+        b"                   \n" * 5_000 + b"1\nx",
+    ],
+    ids=["one large", "many small", "many empty", "blank lines", "long blank lines"],
+)
+def test_no_byte_is_looked_at_more_than_a_bounded_number_of_times(
+    stream: bytes, stride: int
+) -> None:
+    """Twice the stream would take twice the work, however it is cut: a header is 20 bytes."""
+    assert touched(stream, stride) <= 25 * len(stream)
+    assert touched(stream * 2, stride) <= 2.1 * touched(stream, stride) + 100
+
+
+def test_what_a_header_announces_costs_nothing_until_it_comes() -> None:
+    reader = RecordReader()
+    tracemalloc.start()
+    try:
+        assert list(reader.feed(b"200000000\n" + b"x" * 1000)) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reader.held_bytes == 1000
+    assert peak < 100_000
 
 
 @given(st.binary(max_size=200))

@@ -19,7 +19,7 @@ from adapters.leaders_zookeeper import ZooKeeperLeaders
 from adapters.mesos_http import HttpMesos
 from adapters.store_zookeeper import ZooKeeperStore
 from adapters.zookeeper_session import Pending
-from commands import scheduler
+from commands import opening
 from flags.ensemble import Ensemble, read_ensemble
 from settings import Redactor, parse
 from tests.real_zookeeper import ZooKeeper
@@ -315,12 +315,15 @@ async def test_a_guarded_folder_is_read_with_credentials_only(server: ZooKeeper)
 async def test_the_masters_ensemble_keeps_our_state_where_no_other_is_named(
     server: ZooKeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "MESOS_ZK_FILE", tmp_path / "absent")
+    monkeypatch.setattr(opening, "MESOS_ZK_FILE", tmp_path / "absent")
     argv = [*MDMS, f"-uri=zk://u:pa55word@{server.address}/mesos", "-role=by-uri"]
     redactor = Redactor()
     nobody = cast("HttpMesos", object())  # no master is asked for its flags
-    store = await scheduler._open_store(
-        parse(argv, {"SCALEIO_SCALEIO_PASSWORD": "another-one"}), nobody, redactor
+    store = await opening.open_the_store(
+        parse(argv, {"SCALEIO_SCALEIO_PASSWORD": "another-one"}),
+        nobody,
+        redactor,
+        opening.Waiting(),
     )
     try:
         assert isinstance(store, ZooKeeperStore)

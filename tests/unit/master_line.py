@@ -16,6 +16,7 @@ from actors.master_session import Session
 from actors.master_writer import MasterWriter
 from actors.messages import BrokerInbox, FromMaster, Send, WriterInbox
 from actors.ports import Leaders
+from actors.registration import Registration
 from actors.supervision import supervise
 from adapters.http_client import make_client
 from adapters.leaders import FixedLeaders
@@ -150,8 +151,9 @@ async def line(
                 broker=broker,
                 board=board,
                 chance=rng(),
-                store_id=keep.store,
-                adopt=adopt,
+                registration=Registration(
+                    mesos=mesos, session=session, store_id=keep.store, adopt=adopt
+                ),
             )
             writer = MasterWriter(
                 mesos=mesos, session=session, mailbox=mailbox, broker=broker, board=board

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from actors import offer_broker
-from actors.board import AgentSnapshot
+from actors.board import AgentSnapshot, GatewaySnapshot
 from actors.messages import (
     AgentLost,
     AgentOffered,
@@ -21,18 +21,20 @@ from actors.messages import (
     StrangeTask,
     TrackTask,
 )
-from actors.offer_broker import (
+from actors.offer_flow import (
     REFUSE_IDLE_S,
     REFUSE_LONG_S,
+    REFUSE_NEXT_S,
     REFUSE_SOON_S,
     REVIVE_BURST,
     REVIVE_EVERY_S,
+    REVIVE_GAP_S,
     SUPPRESS_AFTER_S,
-    WANT_PATIENCE_S,
 )
 from actors.task_book import KILL_EVERY_S, LAUNCH_PATIENCE_S, RECONCILE_ALL_S
 from domain import inbox
 from domain.offers import Matching, Need, match
+from domain.storage import StorageSnapshot
 from protocol.mesos import calls, events
 from protocol.mesos.operator import AgentSeen
 from tests.unit.actor_doubles import drained
@@ -83,20 +85,31 @@ async def test_an_unwanted_offer_is_refused_for_long_and_one_between_steps_for_a
     """For longer still where the master's list tells of changes."""
     async with desk() as here:
         here.lists_agents = listed
-        here.broker.board.agents = {
-            "a1": shown("a1", "ready"),
-            "a2": shown("a2", "surveying"),
-            "a3": shown("a3", "installing", working=True),
-            "a4": shown("a4", "installing"),
-        }
-        await here.offered(*(offer(n, n) for n in range(1, 6)))
+        board = here.broker.board
+        phases: list[tuple[str, dict[str, Any]]] = [
+            ("ready", {}),
+            ("surveying", {}),
+            ("installing", {"working": True}),
+            ("installing", {}),
+            ("installing", {"task_id": TASK}),
+            ("activating", {}),
+            ("installing", {}),
+        ]
+        for number, (phase, more) in enumerate(phases, start=1):
+            snapshot = attrs.evolve(shown(f"a{number}", phase), agent_id=f"S{number}", **more)
+            board.post_agent(snapshot)
+        board.next_in_line = frozenset({"a7"})
+        await here.offered(*(offer(n, n) for n in range(1, 9)))
         refused = {i: one.refuse_s for one in here.declines() for i in one.offer_ids}
         assert refused == {
             "O1": long_s,
             "O2": REFUSE_SOON_S,
             "O3": REFUSE_SOON_S,
             "O4": long_s,
-            "O5": REFUSE_SOON_S,
+            "O5": REFUSE_SOON_S,  # it may be of what that task has just freed
+            "O6": REFUSE_SOON_S,
+            "O7": REFUSE_NEXT_S,
+            "O8": REFUSE_NEXT_S,  # nobody knows it yet
         }
 
 
@@ -130,11 +143,10 @@ async def test_a_crash_strands_no_offer(
         there: Sequence[events.Offer],
         *,
         now_s: float,
-        seen: Mapping[str, AgentSeen],
     ) -> Matching:
         if crashes:
             raise crashes.pop()
-        return match(needs, there, now_s=now_s, seen=seen)
+        return match(needs, there, now_s=now_s)
 
     monkeypatch.setattr(offer_broker, "match", crashing)
     async with desk() as here:
@@ -411,7 +423,7 @@ async def test_revives_are_limited_whatever_is_wanted(autojump_clock: MockClock)
             await trio.sleep(3.0)
         times = [at for at, message in here.sent if isinstance(message.call, calls.Revive)]
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-        assert min(gaps) >= WANT_PATIENCE_S, "the offers that one brings are waited for"
+        assert min(gaps) >= REVIVE_GAP_S, "the offers that one brings are waited for"
         assert min(gaps[REVIVE_BURST:]) >= REVIVE_EVERY_S - 2.0
         assert 300.0 / REVIVE_EVERY_S <= len(times) <= REVIVE_BURST + 1 + 300.0 / REVIVE_EVERY_S
 
@@ -471,11 +483,11 @@ async def test_after_each_subscription_tasks_that_we_do_not_know_are_asked_for(
     autojump_clock: MockClock,
 ) -> None:
     async with desk() as here:
-        await trio.sleep(2.0)
+        await trio.sleep(8.0)
         assert [call.tasks for call in here.of(calls.Reconcile)] == [()]
         await here.stream_breaks()
         await here.subscribe()
-        await trio.sleep(2.0)
+        await trio.sleep(8.0)
         assert [call.tasks for call in here.of(calls.Reconcile)] == [(), ()]
 
 
@@ -516,6 +528,57 @@ async def test_an_agent_that_is_never_offered_says_why(
         await here.tell(want())
         await trio.sleep(12.0)
         assert words in here.broker.board.verdicts["a1"]
+
+
+@pytest.mark.parametrize("more", [{"free": 0.0}, {"draining": True}, {"deactivated": True}])
+async def test_an_agent_that_cannot_be_offered_costs_no_calls(
+    more: dict[str, Any], autojump_clock: MockClock
+) -> None:
+    """Each REVIVE makes the master offer all agents anew."""
+    async with desk() as here:
+        here.broker.board.seen = {"S1": listed(**more)}
+        await here.tell(want())
+        await trio.sleep(3600.0)
+        assert len(here.of(calls.Revive)) == 0
+        assert len(here.sent) <= 12, "reconciliation, now and then"
+        here.broker.board.seen = {"S1": listed()}
+        await trio.sleep(2.0)
+        assert len(here.of(calls.Revive)) == 1
+
+
+async def test_an_agent_whose_offers_are_too_small_is_asked_for_ever_more_rarely(
+    autojump_clock: MockClock,
+) -> None:
+    async with desk() as here:
+        here.lists_agents = False
+        await here.tell(want())
+        for _ in range(12):
+            await here.offered(offer(len(here.sent), mem=300.0))
+            await trio.sleep(300.0)
+        assert here.broker.board.verdicts["a1"] == "needs 512 MB, offered 300 MB"
+        assert len(here.of(calls.Revive)) <= 12
+
+
+async def test_a_want_without_any_offer_revives_ever_more_rarely(
+    autojump_clock: MockClock,
+) -> None:
+    async with desk() as here:
+        await here.tell(want())
+        await trio.sleep(3600.0)
+        assert 5 <= len(here.of(calls.Revive)) <= 12
+
+
+async def test_without_a_list_of_agents_a_suppression_is_taken_back(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody else would tell of new agents."""
+    async with desk() as here:
+        await trio.sleep(SUPPRESS_AFTER_S * 2)
+        assert len(here.of(calls.Suppress)) == 1
+        here.lists_agents = False
+        await trio.sleep(3600.0)
+        assert len(here.of(calls.Revive)) == 1
+        assert here.suppressed == [True, False]
 
 
 async def test_a_full_agent_does_not_cost_the_subscription(autojump_clock: MockClock) -> None:
@@ -565,14 +628,36 @@ async def test_every_inverse_offer_is_answered_by_what_the_storage_can_bear(
     async with desk() as here:
         here.broker.board.agents = {"a1": shown("a1", "ready")}
         await here.event(events.InverseOffers(offers=(asked(1), asked(2, 9))))
-        [declined] = here.of(calls.DeclineInverseOffers)
-        assert declined.inverse_offer_ids == ("I1",)
-        assert declined.refuse_s >= 300.0
-        assert "declined: the state of the storage" in here.broker.board.maintenance["a1"]
+        [known, unknown] = here.of(calls.DeclineInverseOffers)
+        assert (known.inverse_offer_ids, unknown.inverse_offer_ids) == (("I1",), ("I2",))
+        assert min(known.refuse_s, unknown.refuse_s) >= 300.0, "it may become another answer"
+        shown_text = here.broker.board.maintenance["a1"]
+        assert "begins in 60 min" in shown_text
+        assert "declined: the state of the storage" in shown_text
+        here.broker.board.gateway = GatewaySnapshot(storage=whole(trio.current_time()))
+        await here.event(events.InverseOffers(offers=(asked(3),)))
         [accepted] = here.of(calls.AcceptInverseOffers)
-        assert accepted.inverse_offer_ids == ("I2",), "nobody of ours is there"
+        assert accepted.inverse_offer_ids == ("I3",)
         await here.event(events.RescindInverseOffer(offer_id="I1"))
+        assert "accepted" in here.broker.board.maintenance["a1"], "that one stands"
+        await here.event(events.RescindInverseOffer(offer_id="I3"))
         assert here.broker.board.maintenance == {}
+
+
+async def test_a_window_that_is_over_is_not_shown_any_more(autojump_clock: MockClock) -> None:
+    async with desk() as here:
+        here.broker.board.agents = {"a1": shown("a1", "ready")}
+        short = attrs.evolve(asked(1), unavailable_for_s=600.0)
+        await here.event(events.InverseOffers(offers=(short,)))
+        await trio.sleep(4000.0)
+        assert "under way, ends in" in here.broker.board.maintenance["a1"]
+        await trio.sleep(300.0)
+        assert here.broker.board.maintenance == {}
+        assert here.broker.inverse.asked == {}
+
+
+def whole(taken_at: float) -> StorageSnapshot:
+    return StorageSnapshot(taken_at=taken_at, api_version=(2, 5), system_id="s", mdm_normal=True)
 
 
 # -- figures --------------------------------------------------------------------------------------

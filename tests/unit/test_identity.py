@@ -27,6 +27,8 @@ def seen(
     roles: tuple[str, ...] = ("scaleio",),
     connected: bool = False,
     completed: bool = False,
+    user: str = "root",
+    checkpoint: bool = True,
 ) -> FrameworkSeen:
     return FrameworkSeen(
         framework_id=framework_id,
@@ -38,6 +40,8 @@ def seen(
         recovered=False,
         completed=completed,
         registered_s=None,
+        user=user,
+        checkpoint=checkpoint,
     )
 
 
@@ -83,3 +87,12 @@ def test_of_several_none_is_picked_by_chance() -> None:
     found = identify(INFO, [seen("F7"), seen("F8")], adopt=True)
     assert isinstance(found, Wait)
     assert "F7, F8" in found.sentence
+
+
+def test_what_can_never_be_changed_must_be_right() -> None:
+    """Without checkpoints our own restart of a Mesos agent would kill our tasks."""
+    for wrong in (seen("F7", user="nobody"), seen("F7", checkpoint=False)):
+        found = identify(INFO, [wrong], adopt=True)
+        assert isinstance(found, Wait)
+        assert "F7" in found.sentence
+        assert "/master/teardown" in found.sentence

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.leaders import FixedLeaders
-from commands import scheduler
+from commands import opening
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.leader import (
     INFO_BYTES_MAX,
@@ -196,8 +196,8 @@ async def test_without_kazoo_the_start_is_refused_with_the_cure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "kazoo.client", None)
-    with pytest.raises(scheduler.BadInputError) as refused:
-        scheduler._leaders(settings_with("zk://h1/mesos"), random.Random(), Redactor())  # noqa: S311
+    with pytest.raises(opening.BadInputError) as refused:
+        opening.open_leaders(settings_with("zk://h1/mesos"), random.Random(), Redactor())  # noqa: S311
     assert str(refused.value) == (
         "-uri: zk://h1:2181/mesos needs the library kazoo, which is not installed: install "
         "scaleio-framework[zk], or name the masters with -uri=host:port,host:port"
@@ -207,7 +207,7 @@ async def test_without_kazoo_the_start_is_refused_with_the_cure(
 def test_the_redactor_learns_the_password_of_the_ensemble() -> None:
     redactor = Redactor()
     found = settings_with("zk://user:pa55word@h1/mesos")
-    leaders = scheduler._leaders(found, random.Random(), redactor)  # noqa: S311 - not used
+    leaders = opening.open_leaders(found, random.Random(), redactor)  # noqa: S311 - not used
     assert redactor("zk://user:pa55word@h1") == "zk://user:***@h1"
     assert "pa55word" not in repr(leaders)
 

@@ -21,9 +21,17 @@ from tests.unit.test_mesos_calls import INFO, OURS, PIECE, TASK, VERSIONS, encod
 
 NOT_TIMES = [float("nan"), float("inf"), float("-inf"), -1.0]
 NEWER: list[tuple[calls.Call, Version, str]] = [
-    (calls.AcceptInverseOffers(inverse_offer_ids=("I1",), refuse_s=3600), (1, 0), "OtherCall"),
-    (calls.DeclineInverseOffers(inverse_offer_ids=("I1",), refuse_s=3600), (1, 0), "OtherCall"),
-    (calls.Shutdown(executor_id="e", agent_id="S1"), (1, 0), "OtherCall"),
+    (
+        calls.AcceptInverseOffers(inverse_offer_ids=("I1",), refuse_s=3600),
+        (1, 0),
+        "AnswerInverseOffers",
+    ),
+    (
+        calls.DeclineInverseOffers(inverse_offer_ids=("I1",), refuse_s=3600),
+        (1, 0),
+        "AnswerInverseOffers",
+    ),
+    (calls.Shutdown(executor_id="e", agent_id="S1"), (1, 0), "Shutdown"),
     (calls.Teardown(), (1, 0), "Teardown"),
     (calls.Kill(task_id="t", agent_id="S1", grace_s=5), (1, 0), "Kill"),
     (calls.UpdateFramework(info=OURS, suppressed=True), (1, 9), "UpdateFramework"),

@@ -262,6 +262,15 @@ def test_an_error_is_read_in_the_schemas_form_and_in_the_published_one(body: Jso
     assert event("ERROR", **body) == events.ErrorEvent(message="no")
 
 
+def test_an_error_is_one_line_that_a_screen_can_bear() -> None:
+    found = event("ERROR", error={"message": "two\nlines\u2028 \x1b[31mred\x00 " + "x" * 5000})
+    assert isinstance(found, events.ErrorEvent)
+    assert found.message.startswith("two lines ?[31mred? xxx")
+    assert len(found.message) == events.ERROR_MAX
+    for odd in (7, None, "", " \n ", ["no"]):
+        assert event("ERROR", error={"message": odd}) == events.ErrorEvent(message="no message")
+
+
 def test_a_failure_names_agent_or_executor() -> None:
     whole = event("FAILURE", failure={"agent_id": {"value": "S1"}})
     part = event("FAILURE", failure={"agent_id": {"value": "S1"}, "executor_id": {"value": "e"}})

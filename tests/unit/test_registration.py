@@ -146,10 +146,39 @@ async def test_with_the_operators_leave_it_is_taken_over(autojump_clock: MockClo
     async with line(adopt=True) as here:
         ours = await lose_the_store(here)
         async with running(here):
-            await here.subscribed()
+            await here.until(lambda: "if nobody comes back" in here.now.detail)
+            await here.subscribed(2)
             assert here.now.framework_id == ours
             assert here.keep.stored == [ours], "before it is subscribed with"
             assert here.subscriptions()[-1] == (ours, False)
+
+
+async def test_who_comes_back_in_time_is_not_taken_over(autojump_clock: MockClock) -> None:
+    """Another scheduler was only between two subscriptions."""
+    async with line(adopt=True) as here:
+        ours = await lose_the_store(here)
+        async with running(here):
+            await here.until(lambda: "if nobody comes back" in here.now.detail)
+            theirs = legacy_info(name=INFO.name, role=INFO.role, id={"value": ours})
+            await here.there.subscribed(theirs, framework_id=ours)
+            await trio.sleep(3 * PAUSE_SLOW_S)
+            assert "another scheduler is active" in here.now.detail
+            assert here.keep.stored == []
+
+
+async def test_a_new_master_is_not_asked_before_its_agents_are_back(
+    autojump_clock: MockClock,
+) -> None:
+    """It knows our framework only by the tasks that they run."""
+    async with line(adopt=True, agents=2) as here:
+        ours = await lose_the_store(here)
+        here.there.mesos.faults.master_failover(agents_within_s=300.0)
+        async with running(here):
+            await here.until(lambda: "agents are not back yet" in here.now.detail)
+            await trio.sleep(60.0)
+            assert here.keep.stored == []
+            await here.until(lambda: here.now.state == "subscribed", within_s=900.0)
+            assert here.now.framework_id != ours, "none of its tasks runs anywhere"
 
 
 async def test_a_scheduler_that_is_active_under_our_name_is_left_alone(

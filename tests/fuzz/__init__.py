@@ -1,0 +1,1 @@
+"""Fuzzing of what a master may send: targets, seeds from recordings, mutation of JSON."""
