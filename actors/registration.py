@@ -16,6 +16,7 @@ from actors.master_session import Session
 from actors.ports import Mesos
 from domain.identity import Adopt, Register, Wait, identify
 from protocol.mesos import operator
+from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.session import Remedy, Verdict, lost
 
 ADOPT_AFTER_S: Final = 30.0  # who is only between two subscriptions comes back before that
@@ -70,7 +71,11 @@ class Registration:
         answer = await self.mesos.operator(base, operator.GET_AGENTS)
         if answer.status != 200:
             return None
-        missing = operator.parse_agents(answer.body).recovered
+        try:
+            missing = operator.parse_agents(answer.body).recovered
+        except RemoteMesosError as error:
+            log.warning("the master's list of agents can't be read", error=str(error))
+            return None
         if not missing:
             return None
         return lost(

@@ -16,6 +16,7 @@ from simulation.mesos_json import JsonObject, ResourceForm
 from simulation.mesos_observed import OfferMade
 from simulation.mesos_resources import Bundle
 from simulation.mesos_state import AgentRecord, Filter, Framework, MasterState, Offer
+from simulation.mesos_values import Unavailability
 
 INTERVAL_S: Final = 1.0  # --allocation_interval
 EVENT_DELAY_S: Final = 0.001  # events of one moment are answered by one pass
@@ -27,6 +28,7 @@ class Allocator:
 
     state: MasterState
     offers_per_event: int = 0
+    interval_s: float = INTERVAL_S
     passes: int = attrs.field(default=0, init=False)
     _ticks: set[int] = attrs.field(factory=set, init=False)
     _poked: bool = attrs.field(default=False, init=False)
@@ -43,11 +45,11 @@ class Allocator:
     def next_tick(self, at: float | None = None) -> None:
         """A pass on the first tick of the grid after `at` (default: now)."""
         since = (self.state.now if at is None else at) - self.state.started_at
-        tick = math.floor(since / INTERVAL_S) + 1
+        tick = math.floor(since / self.interval_s) + 1
         if tick not in self._ticks:
             self._ticks.add(tick)
             self.state.timers.at(
-                self.state.started_at + tick * INTERVAL_S, lambda: self._on_tick(tick)
+                self.state.started_at + tick * self.interval_s, lambda: self._on_tick(tick)
             )
 
     def _on_poke(self) -> None:
@@ -74,7 +76,7 @@ class Allocator:
         self.state.give_back(offer.agent_id, unused)
         self.next_tick()
         if refuse_s > 0 and unused:
-            until = self.state.now + max(refuse_s, INTERVAL_S)
+            until = self.state.now + max(refuse_s, self.interval_s)
             key = (offer.agent_id, offer.role)
             framework.filters.setdefault(key, []).append(Filter(until, unused))
             self.next_tick(until)
@@ -93,6 +95,11 @@ class Allocator:
 
     def allocate(self) -> None:
         self.passes += 1
+        self._offer_free()
+        if self.state.schedule:
+            self._offer_inverse()
+
+    def _offer_free(self) -> None:
         wants = [
             (framework, role)
             for framework in self.state.frameworks.values()
@@ -110,6 +117,41 @@ class Allocator:
             self._offer_agent(agent, wants, shares, made)
         for framework_id, offers in made.items():
             self._send(self.state.frameworks[framework_id], offers)
+
+    def _offer_inverse(self) -> None:
+        """Frameworks that use, or are offered, something of an agent with a window coming."""
+        made: dict[str, list[JsonObject]] = {}
+        for agent in self.state.agents.values():
+            if agent.unavailability is None or not agent.connected:
+                continue
+            using = {key[0]: None for key in agent.tasks}
+            using |= {offer.framework_id: None for offer in agent.offers.values()}
+            for framework_id in using:
+                framework = self.state.frameworks[framework_id]
+                if self._wants_inverse(framework, agent):
+                    offer = self._inverse_offer(framework, agent, agent.unavailability)
+                    made.setdefault(framework_id, []).append(offer)
+        for framework_id, offers in made.items():
+            framework = self.state.frameworks[framework_id]
+            self.state.send(framework, mesos_json.inverse_offers(offers))
+
+    def _wants_inverse(self, framework: Framework, agent: AgentRecord) -> bool:
+        outstanding = agent.id in framework.inverse_offers.values()
+        filtered = framework.inverse_filters.get(agent.id, 0.0) > self.state.now
+        return framework.connected and not outstanding and not filtered
+
+    def _inverse_offer(
+        self, framework: Framework, agent: AgentRecord, window: Unavailability
+    ) -> JsonObject:
+        offer_id = self.state.new_offer_id()
+        framework.inverse_offers[offer_id] = agent.id
+        return {
+            "id": {"value": offer_id},
+            "url": self._static_part(agent)["url"],
+            "framework_id": {"value": framework.id},
+            "agent_id": {"value": agent.id},
+            "unavailability": mesos_json.unavailability(window),
+        }
 
     def _shares(self, wants: list[tuple[Framework, str]]) -> dict[tuple[str, str], int]:
         """How many cpus each has in use or offered: who has the least is served first."""
@@ -165,9 +207,14 @@ class Allocator:
                 )
             )
 
-    def offer_object(self, framework: Framework, offer: Offer) -> JsonObject:
+    def offer_object(
+        self, framework: Framework, offer: Offer, *, whole: bool = False
+    ) -> JsonObject:
+        """As the framework may see it; `whole`: as it is, for operators."""
         agent = self.state.agents[offer.agent_id]
         form = ResourceForm.for_framework(framework.info, offer.role)
+        if whole:
+            form = ResourceForm(allocated=offer.role, refined=True)
         static = self._static_part(agent)
         out: JsonObject = {
             "id": {"value": offer.id},
@@ -179,8 +226,8 @@ class Allocator:
             "attributes": static["attributes"],
         }
         if agent.unavailability is not None:
-            out["unavailability"] = mesos_json.unavailability(*agent.unavailability)
-        if framework.info.multi_role:
+            out["unavailability"] = mesos_json.unavailability(agent.unavailability)
+        if framework.info.multi_role or whole:
             out["allocation_info"] = {"role": offer.role}
         return out
 

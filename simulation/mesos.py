@@ -23,11 +23,15 @@ from simulation.http_server import Handler
 from simulation.mesos_agent import LINK_S, SimulatedAgent
 from simulation.mesos_agent_http import AgentHttp
 from simulation.mesos_calls import Calls
+from simulation.mesos_drain import Draining
 from simulation.mesos_faults import Faults
 from simulation.mesos_forwarding import Forwarding
+from simulation.mesos_maintenance import Maintenance
 from simulation.mesos_master import Master, MasterFront
 from simulation.mesos_observed import Listener
+from simulation.mesos_operations import Operations
 from simulation.mesos_operator import Operator
+from simulation.mesos_operator_views import OperatorViews
 from simulation.mesos_ports import HostModel
 from simulation.mesos_registrar import Registrar
 from simulation.mesos_resources import Bundle
@@ -67,6 +71,7 @@ class SimulatedMesos:
     state: MasterState = attrs.field(init=False)
     allocator: Allocator = attrs.field(init=False)
     registrar: Registrar = attrs.field(init=False)
+    maintenance: Maintenance = attrs.field(init=False)
     master: Master = attrs.field(init=False)
     fronts: tuple[MasterFront, ...] = attrs.field(init=False)
     faults: Faults = attrs.field(init=False)
@@ -83,11 +88,22 @@ class SimulatedMesos:
         self.allocator = Allocator(self.state, self.offers_per_event)
         forwarding = Forwarding(self.state)
         self.registrar = Registrar(self.state, self.allocator, forwarding)
+        self.maintenance = Maintenance(self.state, self.allocator, self.registrar)
+        operations = Operations(self.state)
+        subscriptions = Subscriptions(self.state, self.allocator, self.stall_limit_s)
         self.master = Master(
             state=self.state,
-            subscriptions=Subscriptions(self.state, self.allocator, self.stall_limit_s),
-            calls=Calls(self.state, self.allocator, forwarding),
-            operator=Operator(self.state, self.registrar),
+            subscriptions=subscriptions,
+            calls=Calls(self.state, self.allocator, forwarding, operations),
+            operations=operations,
+            maintenance=self.maintenance,
+            operator=Operator(
+                state=self.state,
+                views=OperatorViews(self.state, self.allocator),
+                maintenance=self.maintenance,
+                draining=Draining(self.state, self.registrar),
+                subscriptions=subscriptions,
+            ),
         )
         self.fronts = tuple(MasterFront(at, self.master) for at in self.masters)
         self.fronts[0].status = "leading"

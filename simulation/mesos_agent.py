@@ -11,48 +11,24 @@ from uuid import UUID
 
 import attrs
 
+from simulation.mesos_agent_tasks import (
+    RESEND_FIRST_S,
+    RESEND_MAX_S,
+    AgentTask,
+    Sandbox,
+    TaskKey,
+)
 from simulation.mesos_executor import CommandTask, Word
 from simulation.mesos_observed import Listener, TaskChanged
-from simulation.mesos_ports import HostModel, Launch, MasterPort, TaskReport
+from simulation.mesos_ports import DrainOrder, HostModel, Launch, MasterPort, TaskReport
 from simulation.mesos_resources import Bundle
 from simulation.mesos_values import TERMINAL, Address, Container, Status, version_of
 from simulation.timers import Timer, Timers
 
 LINK_S: Final = 0.001  # a message between master and agent; constant, so that order is kept
-RESEND_FIRST_S: Final = 10.0
-RESEND_MAX_S: Final = 600.0
 REGISTER_RETRY_S: Final = 10.0
 RECOVERY_TIMEOUT_S: Final = 900.0  # executors end when their agent stays away for longer
 FIRST_PID: Final = 2000
-
-TaskKey = tuple[str, str]  # framework id, task id
-
-
-@attrs.define(eq=False)
-class AgentTask:
-    """A task until its terminal update is acknowledged, with its updates in order."""
-
-    launch: Launch
-    command: CommandTask | None
-    state: str = "TASK_STAGING"
-    shown: Status | None = None
-    updates: deque[Status] = attrs.field(factory=deque)
-    resend_s: float = RESEND_FIRST_S
-    resend: Timer | None = None
-
-    def stop_sending(self) -> None:
-        if self.resend is not None:
-            self.resend.cancel()
-
-
-@attrs.define(eq=False)
-class Sandbox:
-    """Where a task's output stays readable after its end."""
-
-    command: CommandTask
-
-    def file(self, name: str) -> str | None:
-        return {"stdout": self.command.stdout, "stderr": self.command.stderr}.get(name)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -74,6 +50,7 @@ class SimulatedAgent:
     fail_next: deque[int] = attrs.field(factory=deque)  # exit codes for the tasks to come
     up: bool = attrs.field(default=False, init=False)
     connected: bool = attrs.field(default=False, init=False)
+    draining: DrainOrder | None = attrs.field(default=None, init=False)
     partitioned_at: float | None = attrs.field(default=None, init=False)
     tasks: dict[TaskKey, AgentTask] = attrs.field(factory=dict, init=False)
     sandboxes: dict[TaskKey, Sandbox] = attrs.field(factory=dict, init=False)
@@ -136,17 +113,16 @@ class SimulatedAgent:
 
     def forget_identity(self) -> None:
         """What `rm meta/slaves/latest` does to a stopped agent: a new id, nothing recovered."""
-        for key in tuple(self.tasks):
-            self._forget_task(key)
+        self._forget_tasks()
         self.agent_id = ""
 
     def leave(self) -> None:
-        """SIGUSR1: end the executors, tell the master, exit."""
+        """SIGUSR1: end the executors, tell the master, exit. Its id stays on its disk."""
         if not self.up:
             return
         agent_id = self.agent_id
         self._to_master(lambda: self.master.unregister(agent_id))
-        self.forget_identity()
+        self._forget_tasks()
         self._down()
 
     def partition(self) -> None:
@@ -235,11 +211,14 @@ class SimulatedAgent:
         self.agent_id, self.connected = agent_id, True
         if self._registering is not None:
             self._registering.cancel()
+        self._resume()
+        for launch in missing:
+            self._drop_missing(launch)
+
+    def _resume(self) -> None:
         for task in tuple(self.tasks.values()):
             task.resend_s = RESEND_FIRST_S
             self._send_front(task)
-        for launch in missing:
-            self._drop_missing(launch)
 
     def _drop_missing(self, launch: Launch) -> None:
         task = AgentTask(launch, None)
@@ -256,9 +235,9 @@ class SimulatedAgent:
         self._from_master(self._shut_down)
 
     def _shut_down(self) -> None:
-        self.forget_identity()
+        """For good: whoever starts it again sees it told the same."""
+        self._forget_tasks()
         self._down()
-        self.start()
 
     def launch(self, launch: Launch) -> None:
         self._from_master(lambda: self._launch(launch))
@@ -305,6 +284,7 @@ class SimulatedAgent:
         task.resend_s = RESEND_FIRST_S
         if status.terminal:
             del self.tasks[key]
+            self.draining = self.draining if self.tasks else None
         else:
             self._send_front(task)
 
@@ -313,6 +293,41 @@ class SimulatedAgent:
 
     def _end_framework(self, framework_id: str) -> None:
         for key in [key for key in self.tasks if key[0] == framework_id]:
+            self._forget_task(key)
+
+    def end_executor(self, framework_id: str, executor_id: str) -> None:
+        self._from_master(lambda: self._kill((framework_id, executor_id), None))
+
+    def framework_changed(self, framework_id: str) -> None:
+        self._from_master(lambda: self._framework_changed(framework_id))
+
+    def _framework_changed(self, framework_id: str) -> None:
+        if any(key[0] == framework_id for key in self.tasks):
+            self._resume()
+
+    def drain(self, order: DrainOrder) -> None:
+        self._from_master(lambda: self._drain(order))
+
+    def _drain(self, order: DrainOrder) -> None:
+        self.draining = order if self.tasks else None
+        for task in tuple(self.tasks.values()):
+            if task.command is not None:
+                limits = (order.max_grace_s, task.launch.order.grace_s)
+                task.command.kill(min((one for one in limits if one is not None), default=None))
+
+    def _as_drained(self, task: AgentTask, word: Word) -> Word:
+        """While an agent drains, it says so of every task that is being killed."""
+        if self.draining is None or word.state not in {"TASK_KILLING", "TASK_KILLED"}:
+            return word
+        gone = self.draining.mark_gone and task.launch.framework.partition_aware
+        state = "TASK_GONE_BY_OPERATOR" if gone else word.state
+        return attrs.evolve(word, state=state, reason="REASON_AGENT_DRAINING")
+
+    def convert(self, taken: Bundle, given: Bundle) -> None:
+        self.resources = self.resources - taken + given
+
+    def _forget_tasks(self) -> None:
+        for key in tuple(self.tasks):
             self._forget_task(key)
 
     def _forget_task(self, key: TaskKey) -> None:
@@ -345,6 +360,9 @@ class SimulatedAgent:
     # ---- updates: one task's oldest only, again and again until it is acknowledged
 
     def _queue(self, task: AgentTask, word: Word) -> None:
+        if task.state in TERMINAL:
+            return
+        word = self._as_drained(task, word)
         order = task.launch.order
         uuid = UUID(bytes=self.rng.randbytes(16), version=4).bytes
         status = Status(
@@ -358,7 +376,7 @@ class SimulatedAgent:
             executor_id=order.task_id,
             uuid=base64.b64encode(uuid).decode(),
             healthy=word.healthy,
-            container=None if task.command is None else task.command.container,
+            container=task.command.container if task.command and word.contained else None,
         )
         task.state = word.state
         task.updates.append(status)

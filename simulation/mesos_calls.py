@@ -10,17 +10,21 @@ import attrs
 from simulation.allocator import Allocator
 from simulation.mesos_forwarding import Forwarding
 from simulation.mesos_observed import Acknowledged, OfferAnswered, TaskLaunched, TaskRefused
+from simulation.mesos_operations import Operations
 from simulation.mesos_ports import Launch
 from simulation.mesos_resources import Bundle
 from simulation.mesos_state import AgentRecord, Framework, MasterState, Offer, Task
+from simulation.mesos_validate import task_problem
 from simulation.mesos_values import (
     TERMINAL,
     Accept,
     Acknowledge,
+    Conversion,
     Decline,
     Kill,
     Reconcile,
     Revive,
+    Shutdown,
     Status,
     Suppress,
     TaskOrder,
@@ -32,6 +36,7 @@ class Calls:
     state: MasterState
     allocator: Allocator
     forwarding: Forwarding
+    operations: Operations
 
     # ---- offers
 
@@ -58,7 +63,7 @@ class Calls:
             )
 
     def accept(self, framework: Framework, call: Accept) -> None:
-        """LAUNCH operations on offers of one agent and role; anything wrong spoils them all."""
+        """Operations on offers of one agent and role; anything wrong spoils them all."""
         why = self._invalid_offers(framework, call.offer_ids)
         offers = []
         for offer_id in call.offer_ids:
@@ -71,7 +76,7 @@ class Calls:
             for offer in offers:
                 self.allocator.recover(framework, offer, offer.resources, 0.0)
         elif offers:
-            self._launch_all(framework, offers, call)
+            self._perform(framework, offers, call)
 
     def _answered(
         self,
@@ -104,10 +109,10 @@ class Calls:
                 return f"Offer {offer_id} is no longer valid"
             first = first or offer
             if offer.role != first.role:
-                return (
+                return (  # the quotes are Mesos' own
                     "Aggregated offers must be allocated to the same role."
-                    f" Offer {offer_id} uses role '{offer.role}' but another is using"
-                    f" role '{first.role}'"
+                    f" Offer {offer_id} uses role '{offer.role} but another is using"
+                    f" role '{first.role}"
                 )
             if offer.agent_id != first.agent_id:
                 return (
@@ -139,24 +144,46 @@ class Calls:
         status = self._status(order.task_id, state, reason, message, order.agent_id)
         self.forwarding.send(framework, status)
 
-    def _launch_all(self, framework: Framework, offers: list[Offer], call: Accept) -> None:
+    def _perform(self, framework: Framework, offers: list[Offer], call: Accept) -> None:
         agent = self.state.agents[offers[0].agent_id]
         role = offers[0].role
         offered = sum((offer.resources for offer in offers), Bundle())
         left = offered
-        for order in call.tasks:
-            why = self._invalid_task(framework, agent, order, left, role)
-            if why:
-                self._refuse(framework, order, "TASK_ERROR", "REASON_TASK_INVALID", why)
+        for operation in call.operations:
+            if isinstance(operation, Conversion):
+                left = self.operations.apply(framework, agent, operation, left, role)
                 continue
-            left -= order.resources
-            self.state.add_task(
-                framework,
-                Task(order=order, framework_id=framework.id, agent_id=agent.id, role=role),
-            )
-            self._tell_launch(framework, agent, order, call.offer_ids, offered)
-            agent.port.launch(Launch(order=order, framework=framework.info, role=role))
-        self.allocator.recover(framework, offers[0], left, call.refuse_s)
+            for order in operation.tasks:
+                if self._refused(framework, agent, order, left, role):
+                    continue
+                left -= order.resources
+                self._launch(framework, agent, order, role)
+                self._tell_launch(framework, agent, order, call.offer_ids, offered)
+        converted = left.beyond(offered)
+        self.allocator.recover(framework, offers[0], converted, 0.0)  # not declined
+        self.allocator.recover(framework, offers[0], left - converted, call.refuse_s)
+
+    def _refused(
+        self, framework: Framework, agent: AgentRecord, order: TaskOrder, left: Bundle, role: str
+    ) -> bool:
+        task_id = order.task_id
+        why = task_problem(
+            order,
+            is_taken=task_id in framework.tasks or task_id in framework.unreachable_tasks,
+            agent_id=agent.id,
+            left=left,
+            role=role,
+        )
+        if why:
+            self._refuse(framework, order, "TASK_ERROR", "REASON_TASK_INVALID", why)
+        return bool(why)
+
+    def _launch(
+        self, framework: Framework, agent: AgentRecord, order: TaskOrder, role: str
+    ) -> None:
+        task = Task(order=order, framework_id=framework.id, agent_id=agent.id, role=role)
+        self.state.add_task(framework, task)
+        agent.port.launch(Launch(order=order, framework=framework.info, role=role))
 
     def _tell_launch(
         self,
@@ -181,35 +208,6 @@ class Calls:
                 offered=offered,
             )
         )
-
-    def _invalid_task(
-        self,
-        framework: Framework,
-        agent: AgentRecord,
-        order: TaskOrder,
-        left: Bundle,
-        role: str,
-    ) -> str:
-        bad = [char for char in order.task_id if char in "/\\" or ord(char) < 32]
-        if not order.task_id or bad or order.task_id in {".", ".."} or len(order.task_id) > 255:
-            return f"Task ID '{order.task_id}' is invalid"
-        if order.task_id in framework.tasks or order.task_id in framework.unreachable_tasks:
-            return f"Task has duplicate ID: {order.task_id}"
-        if order.agent_id != agent.id:
-            return f"Task uses invalid agent {order.agent_id} while agent {agent.id} is expected"
-        if not order.resources:
-            return "Task uses no resources"
-        if order.executors != 1:
-            return (
-                "Task should have at least one (but not both) of CommandInfo or ExecutorInfo"
-                " present"
-            )
-        if not left.contains(order.resources):
-            return (
-                f"Total resources {order.resources.text(role)} required by task and its"
-                f" executor is more than available {left.text(role)}"
-            )
-        return ""
 
     # ---- roles
 
@@ -247,6 +245,7 @@ class Calls:
         shown = task.shown if task is not None else None
         if task is not None and shown is not None and shown.uuid == call.uuid and shown.terminal:
             self.state.drop_task(task)
+            framework.completed_tasks.append(task)
             self.allocator.next_tick()
         agent.port.acknowledge(framework.id, call.task_id, call.uuid)
 
@@ -262,6 +261,11 @@ class Calls:
             agent.port.kill(framework.id, call.task_id, call.grace_s)
         else:
             agent.kills[framework.id, call.task_id] = call.grace_s
+
+    def shut_down(self, framework: Framework, call: Shutdown) -> None:
+        agent = self.state.agents.get(call.agent_id)
+        if agent is not None and agent.connected:
+            agent.port.end_executor(framework.id, call.executor_id)
 
     def reconcile(self, framework: Framework, call: Reconcile) -> None:
         if not call.tasks:
@@ -291,14 +295,14 @@ class Calls:
         if task is not None:
             self._latest(framework, task)
             return
-        lost = framework.unreachable_tasks.get(task_id)
-        agent_id = lost.agent_id if lost is not None else agent_id
         missing = self.state.recovered
         if agent_id in missing or (not agent_id and missing):
             return  # the agent may still come back with the task
         unreachable_at = self.state.unreachable.get(agent_id)
         if unreachable_at is not None:
             state, why = "TASK_UNREACHABLE", "Task is unreachable"
+        elif agent_id in self.state.gone:
+            state, why = "TASK_GONE_BY_OPERATOR", "Task is gone"
         elif agent_id in self.state.agents:
             state, why = "TASK_GONE", "Task is unknown to the agent"
         else:

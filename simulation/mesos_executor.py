@@ -28,6 +28,7 @@ class Word:
     reason: str = ""
     source: str = "SOURCE_EXECUTOR"
     healthy: bool | None = None
+    contained: bool = True  # there was an executor to say it
 
 
 class Watcher(Protocol):
@@ -122,8 +123,9 @@ class CommandTask:
                 Word(
                     state="TASK_KILLED",
                     source="SOURCE_AGENT",
-                    message="Task killed before delivery to the executor",
+                    message="Killed before delivery to the executor",
                     reason="REASON_TASK_KILLED_DURING_LAUNCH",
+                    contained=False,
                 )
             )
             return
@@ -134,13 +136,16 @@ class CommandTask:
             self.watcher.said(self, Word(state="TASK_KILLING"))
         named = (grace_s, self.launch.order.grace_s, GRACE_S)
         wanted = next(one for one in named if one is not None)
-        in_time = wanted >= TERM_S
+        # Steps of the host model die of SIGTERM; a run of another host may say that it does not.
+        deaf = bool(getattr(self._run, "deaf_to_term", False))
+        in_time = wanted >= TERM_S and not deaf
         word = Word(
             state="TASK_KILLED",
             message=f"Command terminated with signal {'Terminated' if in_time else 'Killed'}",
             healthy=healthy,
         )
-        self._pending.append(self.timers.later(min(wanted, TERM_S), lambda: self._die(word)))
+        takes_s = TERM_S if in_time else wanted
+        self._pending.append(self.timers.later(takes_s, lambda: self._die(word)))
 
     def _die(self, word: Word) -> None:
         self._abort_run()

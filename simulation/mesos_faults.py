@@ -11,7 +11,8 @@ from simulation.mesos_forwarding import Forwarding
 from simulation.mesos_master import MasterFront
 from simulation.mesos_observed import FaultInjected
 from simulation.mesos_registrar import REREGISTER_TIMEOUT_S
-from simulation.mesos_values import TERMINAL
+from simulation.mesos_state import Window
+from simulation.mesos_values import TERMINAL, Unavailability
 
 if TYPE_CHECKING:
     from simulation.mesos import SimulatedMesos
@@ -136,10 +137,18 @@ class Faults:
         It is elected after `down_s`, answers 503 for `recover_s`, and leads; the agents come
         back within `agents_within_s` after that.
         """
-        mesos, state = self.mesos, self.mesos.state
-        if not state.leading:
+        if not self.mesos.state.leading:
             return
         self._tell("master_failover")
+        self.master_down()
+        self.mesos.timers.later(
+            down_s,
+            lambda: self.master_up(recover_s=recover_s, agents_within_s=agents_within_s),
+        )
+
+    def master_down(self) -> None:
+        """The leader dies, and nobody leads until `master_up`."""
+        mesos, state = self.mesos, self.mesos.state
         old = next(front for front in mesos.fronts if front.address == state.address)
         new = mesos.fronts[(mesos.fronts.index(old) + 1) % len(mesos.fronts)]
         for framework in tuple(state.frameworks.values()):
@@ -154,14 +163,14 @@ class Faults:
             front.status = "electing"
         old.status = "down"
         mesos.close(old.address)
-        mesos.timers.later(down_s, lambda: self._elect(old, new, recover_s, agents_within_s))
 
-    def _elect(
-        self, old: MasterFront, new: MasterFront, recover_s: float, agents_within_s: float
-    ) -> None:
-        self.mesos.open(old.address)
+    def master_up(self, *, recover_s: float = 2.0, agents_within_s: float = 30.0) -> None:
+        """The next master is elected; one that died stands by."""
         for front in self.mesos.fronts:
+            self.mesos.open(front.address)
             front.status = "standby"
+        leader = self.mesos.state.address
+        new = next(front for front in self.mesos.fronts if front.address == leader)
         new.status = "recovering"
         self.mesos.timers.later(recover_s, lambda: self._lead(new, agents_within_s))
 
@@ -230,7 +239,7 @@ class Faults:
         self._up_later(hostname, down_s, new_id=new_id)
 
     def agent_leaves(self, hostname: str, *, for_s: float = LEAVES_FOR_S) -> None:
-        """A clean unregistration; it comes back with another id."""
+        """A clean unregistration; it comes back with the same id, and without its tasks."""
         self._tell("agent_leaves", hostname)
         self._agent(hostname).leave()
         self.mesos.close(self._agent(hostname).address)
@@ -254,7 +263,9 @@ class Faults:
         """A window that starts at simulated time `start_s`."""
         self._tell("maintenance", hostname)
         record = self.mesos.state.agents[self._agent(hostname).agent_id]
-        self.mesos.registrar.set_unavailability(record, (start_s, duration_s))
+        window = Window((record.machine,), Unavailability.at(start_s, duration_s))
+        others = [one for one in self.mesos.state.schedule if record.machine not in one.machines]
+        self.mesos.maintenance.post((*others, window))
 
     # ---- tasks
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from simulation.mesos_resources import UNRESERVED, Bundle
+from simulation.mesos_resources import UNRESERVED, Bundle, Key, Owner, Reserved, role_of
 from simulation.mesos_values import (
     EPOCH_S,
     REFINED,
@@ -19,11 +19,13 @@ from simulation.mesos_values import (
     Container,
     FrameworkInfo,
     Status,
+    Unavailability,
 )
 
 JsonObject = dict[str, Any]
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_RANGES: Final = re.compile(r"\[\d+-\d+(,\d+-\d+)*\]")
 _HEARTBEAT_S: Final = 15.0
 
 
@@ -42,10 +44,10 @@ def nanoseconds(at_s: float) -> JsonObject:
     return {"nanoseconds": round((EPOCH_S + at_s) * 1e9)}
 
 
-def unavailability(start_s: float, duration_s: float | None) -> JsonObject:
-    out: JsonObject = {"start": nanoseconds(start_s)}
-    if duration_s is not None:
-        out["duration"] = {"nanoseconds": round(duration_s * 1e9)}
+def unavailability(window: Unavailability) -> JsonObject:
+    out: JsonObject = {"start": {"nanoseconds": window.start_ns}}
+    if window.duration_ns is not None:
+        out["duration"] = {"nanoseconds": window.duration_ns}
     return out
 
 
@@ -59,6 +61,7 @@ class ResourceForm:
 
     allocated: str | None = None
     refined: bool = False
+    both: bool = False  # as operators are told: either form, side by side
 
     @classmethod
     def for_framework(cls, info: FrameworkInfo, role: str) -> ResourceForm:
@@ -83,27 +86,43 @@ class ResourceForm:
         ]
         return ranges + scalars if ranges_first else scalars + ranges
 
-    def _object(self, key: tuple[str, str], amount: JsonObject) -> JsonObject:
+    def _object(self, key: Key, amount: JsonObject) -> JsonObject:
         owner, name = key
         out: JsonObject = {"name": name, **amount}
         if self.allocated is not None:
             out["allocation_info"] = {"role": self.allocated}
-        if not self.refined:
-            out["role"] = owner
-        elif owner != UNRESERVED:
-            out["reservations"] = [{"type": "STATIC", "role": owner}]
+        if not self.refined or self.both:
+            out["role"] = role_of(owner)
+            if isinstance(owner, Reserved):
+                out["reservation"] = _principal(owner)
+        if self.refined and owner != UNRESERVED:
+            out["reservations"] = [_reservation(owner)]
         return out
 
 
+def _principal(of: Reserved) -> JsonObject:
+    return {"principal": of.principal} if of.principal else {}
+
+
+def _reservation(owner: Owner) -> JsonObject:
+    if isinstance(owner, Reserved):
+        return {"type": "DYNAMIC", "role": owner.role, **_principal(owner)}
+    return {"type": "STATIC", "role": owner}
+
+
 def attribute_objects(attributes: Mapping[str, str]) -> list[JsonObject]:
-    """As an agent parses its --attributes: numbers become scalars, all else is text."""
-    out: list[JsonObject] = []
-    for name, value in attributes.items():
-        if _NUMBER.fullmatch(value):
-            out.append({"name": name, "type": "SCALAR", "scalar": {"value": float(value)}})
-        else:
-            out.append({"name": name, "type": "TEXT", "text": {"value": value}})
-    return out
+    """As an agent parses its --attributes: numbers, ranges in brackets, all else is text."""
+    return [{"name": name, **_attribute("".join(v.split()))} for name, v in attributes.items()]
+
+
+def _attribute(value: str) -> JsonObject:
+    if _NUMBER.fullmatch(value):
+        return {"type": "SCALAR", "scalar": {"value": float(value)}}
+    if _RANGES.fullmatch(value):
+        pairs = (pair.split("-") for pair in value[1:-1].split(","))
+        some = [{"begin": int(low), "end": int(high)} for low, high in pairs]
+        return {"type": "RANGES", "ranges": {"range": some}}
+    return {"type": "TEXT", "text": {"value": value}}
 
 
 def agent_url(at: Address) -> JsonObject:
@@ -145,22 +164,27 @@ def version_body(version: str) -> JsonObject:
 
 
 def framework_info(info: FrameworkInfo) -> JsonObject:
+    """What the framework sent of itself: nothing is added."""
     out: JsonObject = {
         "user": info.user,
         "name": info.name,
         "id": named(info.id),
         "failover_timeout": info.failover_timeout_s,
         "checkpoint": info.checkpoint,
-        "hostname": info.hostname,
-        "webui_url": info.webui_url,
-        "capabilities": [{"type": word} for word in info.capability_list],
     }
+    if info.capability_list:
+        out["capabilities"] = [{"type": word} for word in info.capability_list]
     if info.multi_role:
         out["roles"] = list(info.roles)
-    else:
-        out["role"] = info.roles[0]
-    if info.principal is not None:
-        out["principal"] = info.principal
+    elif info.role_field is not None:
+        out["role"] = info.role_field
+    for name, value in (
+        ("principal", info.principal or ""),
+        ("hostname", info.hostname),
+        ("webui_url", info.webui_url),
+    ):
+        if value:
+            out[name] = value
     return out
 
 
@@ -189,6 +213,19 @@ def offers(made: Iterable[JsonObject]) -> JsonObject:
 
 def rescind(offer_id: str) -> JsonObject:
     return {"type": "RESCIND", "rescind": {"offer_id": named(offer_id)}}
+
+
+def rescind_inverse(offer_id: str) -> JsonObject:
+    body = {"inverse_offer_id": named(offer_id)}
+    return {"type": "RESCIND_INVERSE_OFFER", "rescind_inverse_offer": body}
+
+
+def inverse_offers(made: Iterable[JsonObject]) -> JsonObject:
+    return {"type": "INVERSE_OFFERS", "inverse_offers": {"inverse_offers": list(made)}}
+
+
+def operation_update(status: JsonObject) -> JsonObject:
+    return {"type": "UPDATE_OPERATION_STATUS", "update_operation_status": {"status": status}}
 
 
 def failure(agent_id: str) -> JsonObject:

@@ -14,22 +14,29 @@ from simulation import mesos_json
 from simulation.http_server import Cut, Reply, Request, StreamReply
 from simulation.mesos_agent_http import json_reply, text_reply
 from simulation.mesos_calls import Calls
+from simulation.mesos_fields import CallError
+from simulation.mesos_maintenance import Maintenance
 from simulation.mesos_observed import CallReceived
+from simulation.mesos_operations import Operations
 from simulation.mesos_operator import Operator
-from simulation.mesos_parse import CallError, CallReader
+from simulation.mesos_parse import CallReader
 from simulation.mesos_state import Framework, MasterState
 from simulation.mesos_subscriptions import Subscriptions
 from simulation.mesos_values import (
     Accept,
     Acknowledge,
+    AcknowledgeOperation,
     Address,
+    AnswerInverseOffers,
     Call,
     Decline,
     FrameworkInfo,
     Kill,
     OtherCall,
     Reconcile,
+    ReconcileOperations,
     Revive,
+    Shutdown,
     Subscribe,
     Suppress,
     Teardown,
@@ -66,16 +73,18 @@ class Master:
     state: MasterState
     subscriptions: Subscriptions
     calls: Calls
+    operations: Operations
+    maintenance: Maintenance
     operator: Operator
     dials: CallDials = attrs.field(factory=CallDials)
     credentials: Mapping[str, str] = attrs.field(factory=dict)
 
-    def unauthorized(self, request: Request) -> Reply | None:
+    def unauthorized(self, request: Request, realm: str) -> Reply | None:
         """A 401, or None; without credentials everybody is welcome."""
         if not self.credentials or self._principal(request):
             return None
-        realm = ("WWW-Authenticate", 'Basic realm="mesos-master-scheduler"')
-        return text_reply(401, "401 Unauthorized.", realm)
+        asks = ("WWW-Authenticate", f'Basic realm="mesos-master-{realm}"')
+        return text_reply(401, "401 Unauthorized.", asks)
 
     def _principal(self, request: Request) -> str:
         kind, _, encoded = request.headers.get("authorization", "").partition(" ")
@@ -220,18 +229,33 @@ class Master:
                 self.calls.reconcile(framework, call)
             case Teardown():
                 self.subscriptions.remove(framework, "TEARDOWN")
+            case AnswerInverseOffers():
+                self.maintenance.answer(framework, call)
+            case Shutdown():
+                self.calls.shut_down(framework, call)
+            case AcknowledgeOperation():
+                self.operations.acknowledge(framework, call)
+            case ReconcileOperations():
+                self.operations.reconcile(framework, call)
             case OtherCall() | Subscribe() | UpdateFramework():
                 pass
+
+
+_KINDS: Final = {
+    UpdateFramework: "UPDATE_FRAMEWORK",
+    AcknowledgeOperation: "ACKNOWLEDGE_OPERATION_STATUS",
+    ReconcileOperations: "RECONCILE_OPERATIONS",
+}
 
 
 def _kind(call: Call) -> str:
     match call:
         case OtherCall(kind=kind):
             return kind
-        case UpdateFramework():
-            return "UPDATE_FRAMEWORK"
+        case AnswerInverseOffers(accepted=accepted):
+            return "ACCEPT_INVERSE_OFFERS" if accepted else "DECLINE_INVERSE_OFFERS"
         case _:
-            return type(call).__name__.upper()
+            return _KINDS.get(type(call)) or type(call).__name__.upper()
 
 
 @attrs.define(eq=False)
@@ -276,7 +300,8 @@ class MasterFront:
         return Reply(status=307, headers=(("Location", location),))
 
     def _api(self, request: Request, path: str) -> Reply | StreamReply:
-        refused = self.master.unauthorized(request)
+        realm = "scheduler" if path == SCHEDULER else "readwrite"
+        refused = self.master.unauthorized(request, realm)
         if refused is not None:
             return refused
         if self.status in {"standby", "electing"}:

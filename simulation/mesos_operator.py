@@ -1,43 +1,73 @@
-"""The operator API of the leading master: agents, frameworks, maintenance, flags."""
+"""The operator API of the leading master: what is asked, what is ordered, what is refused."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 
-from simulation import mesos_json
+from simulation import mesos_json, mesos_required
 from simulation.http_server import Reply, Request
 from simulation.mesos_agent_http import json_reply, text_reply
-from simulation.mesos_json import JsonObject, ResourceForm
-from simulation.mesos_parse import CallError, identifier, inner, read_object, text
-from simulation.mesos_registrar import Registrar
-from simulation.mesos_resources import Bundle
-from simulation.mesos_state import AgentRecord, Framework, MasterState, Removed
+from simulation.mesos_drain import Draining
+from simulation.mesos_fields import (
+    CallError,
+    JsonObject,
+    flag,
+    identifier,
+    inner,
+    number,
+    read_object,
+    text,
+    unconvertible,
+)
+from simulation.mesos_maintenance import Maintenance
+from simulation.mesos_operator_views import OperatorViews
+from simulation.mesos_parse import LENIENT_SINCE
+from simulation.mesos_ports import DrainOrder
+from simulation.mesos_state import AgentRecord, MasterState
+from simulation.mesos_subscriptions import Subscriptions
 from simulation.mesos_values import EPOCH_S
 
 GZIP_FROM_BYTES: Final = 1024
-AGENT_CAPABILITIES: Final = (
-    "MULTI_ROLE",
-    "HIERARCHICAL_ROLE",
-    "RESERVATION_REFINEMENT",
-    "RESOURCE_PROVIDER",
-    "RESIZE_VOLUME",
-    "AGENT_OPERATION_FEEDBACK",
-    "AGENT_DRAINING",
-    "TASK_RESOURCE_LIMITS",
-)
-_PLAIN: Final = ResourceForm()
+READS: Final = frozenset(
+    {
+        "GET_AGENTS", "GET_FRAMEWORKS", "GET_TASKS", "GET_VERSION", "GET_HEALTH", "GET_MASTER",
+        "GET_FLAGS", "GET_MAINTENANCE_SCHEDULE", "GET_MAINTENANCE_STATUS",
+    }
+)  # fmt: skip
+ORDERS_SINCE: Final = {
+    "UPDATE_MAINTENANCE_SCHEDULE": (1, 0),
+    "START_MAINTENANCE": (1, 0),
+    "STOP_MAINTENANCE": (1, 0),
+    "TEARDOWN": (1, 5),
+    "MARK_AGENT_GONE": (1, 5),
+    "DRAIN_AGENT": (1, 9),
+    "DEACTIVATE_AGENT": (1, 9),
+    "REACTIVATE_AGENT": (1, 9),
+}
+NOT_SIMULATED: Final = frozenset(
+    {
+        "SUBSCRIBE", "GET_STATE", "GET_EXECUTORS", "GET_OPERATIONS", "GET_ROLES", "GET_WEIGHTS",
+        "UPDATE_WEIGHTS", "GET_QUOTA", "SET_QUOTA", "REMOVE_QUOTA", "UPDATE_QUOTA", "GET_METRICS",
+        "GET_LOGGING_LEVEL", "SET_LOGGING_LEVEL", "LIST_FILES", "READ_FILE", "RESERVE_RESOURCES",
+        "UNRESERVE_RESOURCES", "CREATE_VOLUMES", "DESTROY_VOLUMES", "GROW_VOLUME",
+        "SHRINK_VOLUME",
+    }
+)  # fmt: skip
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Operator:
     """`master_flags` are added to what /flags shows."""
 
     state: MasterState
-    registrar: Registrar
+    views: OperatorViews
+    maintenance: Maintenance
+    draining: Draining
+    subscriptions: Subscriptions
     master_flags: Mapping[str, str] = attrs.field(factory=dict)
 
     def flags(self) -> dict[str, str]:
@@ -46,13 +76,21 @@ class Operator:
         return {**own, "quorum": "1", "work_dir": "/var/lib/mesos", **self.master_flags}
 
     def answer(self, request: Request) -> Reply:
-        if request.headers.get("content-type") != "application/json":
+        content = request.headers.get("content-type")
+        if content is None:
+            return text_reply(400, "Expecting 'Content-Type' to be present")
+        if content != "application/json":
             return text_reply(
                 415, "Expecting 'Content-Type' of application/json or application/x-protobuf"
             )
         try:
-            of = read_object(request.body, "v1::master::Call")
-            reply = self._answer(of)
+            of = read_object(request.body)
+            mesos_required.check(mesos_required.MASTER_CALL, of)
+            kind = self._kind(of)
+            if not _accepts_json(request):
+                why = "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'"
+                return text_reply(406, why)
+            reply = self._answer(kind, of)
         except CallError as error:
             return text_reply(400, str(error))
         zipped = "gzip" in request.headers.get("accept-encoding", "")
@@ -63,27 +101,33 @@ class Operator:
             reply, body=body, headers=(*reply.headers, ("Content-Encoding", "gzip"))
         )
 
-    def _answer(self, of: JsonObject) -> Reply:
+    def _kind(self, of: JsonObject) -> str:
         kind = text(of, "type")
-        match kind:
-            case "":
-                why = "Failed to validate v1::master::Call: Expecting 'type' to be present"
-                return text_reply(400, why)
-            case "DEACTIVATE_AGENT" | "REACTIVATE_AGENT":
-                agent_id = identifier(inner(of, kind.lower()), "agent_id")
-                return self._set_offering(agent_id, deactivated=kind == "DEACTIVATE_AGENT")
-            case _:
-                body = self._read(kind)
-        if body is None:
-            return text_reply(501, "")
-        return json_reply({"type": kind, kind.lower(): body})
+        order = ORDERS_SINCE.get(kind)
+        ordered = order is not None and order <= self.state.version_tuple
+        if not ordered and kind not in READS and kind not in NOT_SIMULATED:
+            if kind and self.state.version_tuple < LENIENT_SINCE:
+                raise unconvertible(f"Failed to find enum for '{kind}'")
+            raise _invalid("type")
+        if ordered and of.get(kind.lower()) is None:
+            raise _invalid(kind.lower())
+        return kind
 
-    def _read(self, kind: str) -> JsonObject | None:
+    def _answer(self, kind: str, of: JsonObject) -> Reply:
+        if kind in NOT_SIMULATED:
+            return text_reply(501, "")
+        if kind in READS:
+            return json_reply({"type": kind, kind.lower(): self._read(kind)})
+        return self._order(kind, inner(of, kind.lower()))
+
+    def _read(self, kind: str) -> JsonObject:
         match kind:
             case "GET_AGENTS":
-                return self.agents()
+                return self.views.agents()
             case "GET_FRAMEWORKS":
-                return self.frameworks()
+                return self.views.frameworks()
+            case "GET_TASKS":
+                return self.views.tasks()
             case "GET_VERSION":
                 return {"version_info": mesos_json.version_body(self.state.version)}
             case "GET_HEALTH":
@@ -93,102 +137,71 @@ class Operator:
                 info = mesos_json.master_info(self.state.id, at, version)
                 began = EPOCH_S + self.state.started_at
                 return {"master_info": info, "start_time": began, "elected_time": began}
-            case "GET_FLAGS":
+            case "GET_MAINTENANCE_SCHEDULE":
+                return self.maintenance.schedule()
+            case "GET_MAINTENANCE_STATUS":
+                return self.maintenance.status()
+            case _:
                 flags = self.flags().items()
                 return {"flags": [{"name": name, "value": value} for name, value in flags]}
-            case "GET_MAINTENANCE_SCHEDULE":
-                return {"schedule": {"windows": self._windows()}}
-            case _:
-                return None
 
-    def _set_offering(self, agent_id: str, *, deactivated: bool) -> Reply:
-        record = self.state.agents.get(agent_id)
-        if self.state.version_tuple < (1, 9):
-            return text_reply(501, "")
+    def _order(self, kind: str, body: JsonObject) -> Reply:
+        match kind:
+            case "UPDATE_MAINTENANCE_SCHEDULE":
+                self.maintenance.update_schedule(body)
+                return Reply()
+            case "START_MAINTENANCE":
+                self.maintenance.start(body)
+                return Reply()
+            case "STOP_MAINTENANCE":
+                self.maintenance.stop(body)
+                return Reply()
+            case "TEARDOWN":
+                return self._tear_down(identifier(body, "framework_id"))
+            case "MARK_AGENT_GONE":
+                agent_id = identifier(body, "agent_id")
+                known = self.draining.mark_gone(agent_id)
+                return Reply() if known else text_reply(404, f"Agent '{agent_id}' not found")
+            case _:
+                record = self.state.agents.get(identifier(body, "agent_id"))
+                return self._of_agent(kind, record, body)
+
+    def _of_agent(self, kind: str, record: AgentRecord | None, body: JsonObject) -> Reply:
+        if kind == "REACTIVATE_AGENT":
+            why = "Agent is not deactivated"
+            if record is not None:
+                why = self.draining.reactivate(record)
+            return text_reply(400, why) if why else Reply()
         if record is None:
-            return text_reply(404, "Agent is not known")
-        self.registrar.set_offering([record], deactivated=deactivated)
+            return text_reply(400, "Unknown agent")
+        orders: dict[str, Callable[[], None]] = {
+            "DEACTIVATE_AGENT": lambda: self.draining.deactivate(record),
+            "DRAIN_AGENT": lambda: self.draining.drain(record, _drain_order(body)),
+        }
+        orders[kind]()
         return Reply()
 
-    # ---- agents
-
-    def agents(self) -> JsonObject:
-        return {
-            "agents": [self._agent(record) for record in self.state.agents.values()],
-            "recovered_agents": [
-                self._agent_info(record) for record in self.state.recovered.values()
-            ],
-        }
-
-    def _agent(self, record: AgentRecord) -> JsonObject:
-        at = record.port.address
-        out: JsonObject = {
-            "agent_info": self._agent_info(record),
-            "active": record.offering,
-            "version": record.port.version,
-            "pid": f"slave(1)@{at.ip}:{at.port}",
-            "registered_time": mesos_json.nanoseconds(record.registered_at),
-            "total_resources": _PLAIN.objects(record.total),
-        }
-        if self.state.version_tuple >= (1, 9):
-            out["deactivated"] = record.deactivated
-        if record.reregistered_at is not None:
-            out["reregistered_time"] = mesos_json.nanoseconds(record.reregistered_at)
-        used = [task.order.resources for task in record.tasks.values() if task.holds_resources]
-        offered = [offer.resources for offer in record.offers.values()]
-        for name, parts in (("allocated_resources", used), ("offered_resources", offered)):
-            total = sum(parts, Bundle())
-            if total:
-                out[name] = _PLAIN.objects(total)
-        if self.state.version_tuple >= (1, 3):
-            out["capabilities"] = [{"type": word} for word in AGENT_CAPABILITIES]
-        return out
-
-    def _agent_info(self, record: AgentRecord) -> JsonObject:
-        return {
-            "hostname": record.hostname,
-            "port": record.port.address.port,
-            "resources": ResourceForm(refined=True).objects(record.total),
-            "attributes": mesos_json.attribute_objects(record.port.attributes),
-            "id": mesos_json.named(record.id),
-            "checkpoint": True,
-        }
-
-    def _windows(self) -> list[JsonObject]:
-        return [
-            {
-                "machine_ids": [{"hostname": record.hostname, "ip": record.port.address.ip}],
-                "unavailability": mesos_json.unavailability(*record.unavailability),
-            }
-            for record in self.state.agents.values()
-            if record.unavailability is not None
-        ]
-
-    # ---- frameworks
-
-    def frameworks(self) -> JsonObject:
-        return {
-            "frameworks": [self._framework(one) for one in self.state.frameworks.values()],
-            "completed_frameworks": [_completed(one) for one in self.state.completed.values()],
-        }
-
-    def _framework(self, framework: Framework) -> JsonObject:
-        return {
-            "framework_info": mesos_json.framework_info(framework.info),
-            "active": framework.connected,
-            "connected": framework.connected,
-            "recovered": framework.recovered,
-            "registered_time": mesos_json.nanoseconds(framework.registered_at),
-            "reregistered_time": mesos_json.nanoseconds(framework.reregistered_at),
-        }
+    def _tear_down(self, framework_id: str) -> Reply:
+        framework = self.state.frameworks.get(framework_id)
+        if framework is None:
+            return text_reply(400, "No framework found with specified ID")
+        self.subscriptions.remove(framework, "removed by an operator")
+        return Reply()
 
 
-def _completed(removed: Removed) -> JsonObject:
-    return {
-        "framework_info": mesos_json.framework_info(removed.info),
-        "active": False,
-        "connected": False,
-        "recovered": False,
-        "registered_time": mesos_json.nanoseconds(removed.registered_at),
-        "unregistered_time": mesos_json.nanoseconds(removed.removed_at),
-    }
+def _invalid(missing: str) -> CallError:
+    return CallError(f"Failed to validate master::Call: Expecting '{missing}' to be present")
+
+
+def _accepts_json(request: Request) -> bool:
+    accept = request.headers.get("accept", "*/*")
+    return any(word in accept for word in ("application/json", "*/*", "application/*"))
+
+
+def _drain_order(body: JsonObject) -> DrainOrder:
+    """`max_grace_period` is a google.protobuf.Duration."""
+    grace_s = None
+    if body.get("max_grace_period") is not None:
+        of = inner(body, "max_grace_period")
+        grace_s = number(of, "seconds", 0.0) + number(of, "nanos", 0.0) / 1e9
+    return DrainOrder(max_grace_s=grace_s, mark_gone=flag(body, "mark_gone"))

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
-from typing import Any, Final
+from typing import Final
 
 import attrs
-import msgspec
 
-from simulation.mesos_resources import UNRESERVED, Bundle, Key, Range, merged
+from simulation import mesos_required
+from simulation.mesos_fields import (
+    CallError,
+    JsonObject,
+    flag,
+    identifier,
+    inner,
+    number,
+    objects,
+    raw_bytes,
+    read_object,
+    seconds,
+    text,
+    words,
+)
+from simulation.mesos_parse_accept import accept, ids, refuse_s
+from simulation.mesos_resources import UNRESERVED
 from simulation.mesos_values import (
     MULTI_ROLE,
-    REFUSE_DEFAULT_S,
-    REFUSE_MAX_S,
-    Accept,
     Acknowledge,
+    AcknowledgeOperation,
+    AnswerInverseOffers,
     Call,
     Decline,
     FrameworkInfo,
-    HealthCheck,
     Kill,
     OtherCall,
     Reconcile,
+    ReconcileOperations,
     Revive,
+    Shutdown,
     Subscribe,
     Suppress,
-    TaskOrder,
     Teardown,
     UpdateFramework,
 )
-
-JsonObject = dict[str, Any]
 
 LENIENT_SINCE: Final = (1, 5)  # older masters answer 400 to an unknown enum word (MESOS-7828)
 CAPABILITY_SINCE: Final = {
@@ -65,168 +74,6 @@ CALL_SINCE: Final = {
     "UPDATE_FRAMEWORK": (1, 9),
 }
 BODILESS: Final = frozenset({"TEARDOWN", "REVIVE", "SUPPRESS"})
-_KINDS: Final = (
-    (bool, "boolean"),
-    (str, "string"),
-    ((int, float), "number"),
-    (list, "array"),
-    (dict, "object"),
-)
-
-
-class CallError(Exception):
-    """The call is answered 400 with this text."""
-
-
-def read_object(body: bytes, into: str) -> JsonObject:
-    try:
-        value = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        raise CallError("Failed to parse body into JSON: syntax error at line 1 near: ") from None
-    if not isinstance(value, dict):
-        raise CallError(f"Failed to convert JSON into {into} protobuf: Expecting a JSON object")
-    return value
-
-
-def _unfit(value: object, name: str) -> CallError:
-    kind = next(word for types, word in _KINDS if isinstance(value, types))
-    return CallError(
-        f"Failed to convert JSON into Call protobuf: Not expecting a JSON {kind} for field '{name}'"
-    )
-
-
-def text(of: JsonObject, name: str) -> str:
-    value = of.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _unfit(value, name)
-    return value
-
-
-def number(of: JsonObject, name: str, default: float) -> float:
-    value = of.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _unfit(value, name)
-    return float(value)
-
-
-def flag(of: JsonObject, name: str) -> bool:
-    value = of.get(name)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
-        raise _unfit(value, name)
-    return value
-
-
-def inner(of: JsonObject, name: str) -> JsonObject:
-    """The sub-object; empty when it is not there."""
-    value = of.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _unfit(value, name)
-    return value
-
-
-def items(of: JsonObject, name: str) -> list[Any]:
-    value = of.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _unfit(value, name)
-    return value
-
-
-def objects(of: JsonObject, name: str) -> list[JsonObject]:
-    for item in (found := items(of, name)):
-        if not isinstance(item, dict):
-            raise _unfit(item, name)
-    return found
-
-
-def words(of: JsonObject, name: str) -> tuple[str, ...]:
-    for item in (found := items(of, name)):
-        if not isinstance(item, str):
-            raise _unfit(item, name)
-    return tuple(found)
-
-
-def identifier(of: JsonObject, name: str) -> str:
-    return text(inner(of, name), "value")
-
-
-def seconds(of: JsonObject, name: str) -> float | None:
-    """A DurationInfo."""
-    if of.get(name) is None:
-        return None
-    return number(inner(of, name), "nanoseconds", 0.0) / 1e9
-
-
-def refuse_s(of: JsonObject) -> float:
-    asked = number(inner(of, "filters"), "refuse_seconds", REFUSE_DEFAULT_S)
-    if math.isnan(asked) or asked < 0:
-        return REFUSE_DEFAULT_S
-    return min(asked, REFUSE_MAX_S)
-
-
-def resources(entries: list[JsonObject]) -> Bundle:
-    scalars: dict[Key, int] = {}
-    ranges: dict[Key, tuple[Range, ...]] = {}
-    for entry in entries:
-        stack = objects(entry, "reservations")
-        owner = text(stack[-1], "role") if stack else text(entry, "role") or UNRESERVED
-        key = (owner, text(entry, "name"))
-        if entry.get("type") == "SCALAR":
-            milli = round(number(inner(entry, "scalar"), "value", 0.0) * 1000)
-            scalars[key] = scalars.get(key, 0) + milli
-        elif entry.get("type") == "RANGES":
-            pairs = objects(inner(entry, "ranges"), "range")
-            some = tuple((int(number(p, "begin", 0)), int(number(p, "end", 0))) for p in pairs)
-            ranges[key] = merged(ranges.get(key, ()) + some)
-    return Bundle(
-        {key: milli for key, milli in scalars.items() if milli},
-        {key: some for key, some in ranges.items() if some},
-    )
-
-
-def _pairs(entries: list[JsonObject], key: str) -> dict[str, str]:
-    return {text(entry, key): text(entry, "value") for entry in entries}
-
-
-def task_order(of: JsonObject) -> TaskOrder:
-    command = inner(of, "command")
-    check = inner(of, "health_check")
-    return TaskOrder(
-        task_id=identifier(of, "task_id"),
-        name=text(of, "name"),
-        agent_id=identifier(of, "agent_id"),
-        resources=resources(objects(of, "resources")),
-        executors=sum(of.get(name) is not None for name in ("command", "executor")),
-        command=text(command, "value"),
-        environment=_environment(command),
-        labels=_pairs(objects(inner(of, "labels"), "labels"), "key"),
-        grace_s=seconds(inner(of, "kill_policy"), "grace_period"),
-        max_completion_s=seconds(of, "max_completion_time"),
-        health_check=None if not check else _health_check(check),
-    )
-
-
-def _environment(command: JsonObject) -> dict[str, str]:
-    return _pairs(objects(inner(command, "environment"), "variables"), "name")
-
-
-def _health_check(of: JsonObject) -> HealthCheck:
-    return HealthCheck(
-        delay_s=number(of, "delay_seconds", 15.0),
-        interval_s=number(of, "interval_seconds", 10.0),
-        consecutive_failures=int(number(of, "consecutive_failures", 3.0)),
-        grace_period_s=number(of, "grace_period_seconds", 10.0),
-        environment=_environment(inner(of, "command")),
-    )
 
 
 @attrs.frozen
@@ -236,7 +83,8 @@ class CallReader:
     version: tuple[int, ...]
 
     def read(self, body: bytes) -> Call:
-        of = read_object(body, "Call")
+        of = read_object(body)
+        mesos_required.check(mesos_required.SCHEDULER_CALL, of)
         framework_id = identifier(of, "framework_id")
         kind = self._kind(of)
         if kind == "":
@@ -246,7 +94,8 @@ class CallReader:
         name = kind.lower()
         if kind not in BODILESS and of.get(name) is None:
             raise _invalid(f"Expecting '{name}' to be present")
-        return self._read(kind, framework_id, inner(of, name))
+        own = inner(of, name)
+        return self._read(kind, framework_id, own) or _read_rest(kind, framework_id, own)
 
     def _kind(self, of: JsonObject) -> str:
         kind = text(of, "type")
@@ -258,54 +107,33 @@ class CallReader:
             )
         return ""
 
-    def _read(self, kind: str, framework_id: str, body: JsonObject) -> Call:
+    def _read(self, kind: str, framework_id: str, body: JsonObject) -> Call | None:
+        """Calls that read otherwise in other versions."""
         match kind:
             case "SUBSCRIBE":
                 return self._subscribe(framework_id, body)
-            case "ACCEPT":
-                return _accept(framework_id, body)
-            case "DECLINE":
-                return Decline(
-                    framework_id=framework_id,
-                    offer_ids=_ids(body, "offer_ids"),
-                    refuse_s=refuse_s(body),
-                )
             case "REVIVE":
                 return Revive(framework_id=framework_id, roles=self._roles(body))
             case "SUPPRESS":
                 return Suppress(framework_id=framework_id, roles=self._roles(body))
-            case "KILL":
-                return Kill(
-                    framework_id=framework_id,
-                    task_id=identifier(body, "task_id"),
-                    agent_id=identifier(body, "agent_id"),
-                    grace_s=seconds(inner(body, "kill_policy"), "grace_period"),
-                )
-            case "ACKNOWLEDGE":
-                return _acknowledge(framework_id, body)
-            case "RECONCILE":
-                pairs = objects(body, "tasks")
-                tasks = tuple((identifier(p, "task_id"), identifier(p, "agent_id")) for p in pairs)
-                return Reconcile(framework_id=framework_id, tasks=tasks)
-            case "TEARDOWN":
-                return Teardown(framework_id=framework_id)
             case "UPDATE_FRAMEWORK":
-                return UpdateFramework(
-                    framework_id=framework_id,
-                    info=self.framework_info(inner(body, "framework_info")),
-                    suppressed_roles=words(body, "suppressed_roles"),
-                )
+                return self._update_framework(framework_id, body)
             case _:
-                return OtherCall(framework_id=framework_id, kind=kind)
+                return None
 
     def _subscribe(self, framework_id: str, body: JsonObject) -> Subscribe:
-        if body.get("framework_info") is None:
-            raise _invalid("Expecting 'subscribe.framework_info' to be present")
         info = self.framework_info(inner(body, "framework_info"))
         if info.id != framework_id:
             raise _invalid("'framework_id' differs from 'subscribe.framework_info.id'")
         suppressed = words(body, "suppressed_roles") if self.version >= (1, 5) else ()
         return Subscribe(info=info, suppressed_roles=suppressed, framework_id=framework_id)
+
+    def _update_framework(self, framework_id: str, body: JsonObject) -> UpdateFramework:
+        info = self.framework_info(inner(body, "framework_info"))
+        if info.id != framework_id:
+            raise _invalid("'framework_id' differs from 'update_framework.framework_info.id'")
+        suppressed = words(body, "suppressed_roles")
+        return UpdateFramework(framework_id=framework_id, info=info, suppressed_roles=suppressed)
 
     def _roles(self, body: JsonObject) -> tuple[str, ...]:
         """1.0 knows none, 1.2 one `role`, 1.3 and later `roles`."""
@@ -352,36 +180,60 @@ def _invalid(why: str) -> CallError:
     return CallError(f"Failed to validate scheduler::Call: {why}")
 
 
-def _ids(body: JsonObject, name: str) -> tuple[str, ...]:
-    return tuple(text(entry, "value") for entry in objects(body, name))
-
-
-def _accept(framework_id: str, body: JsonObject) -> Accept:
-    tasks = [
-        task_order(info)
-        for operation in objects(body, "operations")
-        if operation.get("type") == "LAUNCH"
-        for info in objects(inner(operation, "launch"), "task_infos")
-    ]
-    return Accept(
-        framework_id=framework_id,
-        offer_ids=_ids(body, "offer_ids"),
-        tasks=tuple(tasks),
-        refuse_s=refuse_s(body),
-    )
-
-
 def _acknowledge(framework_id: str, body: JsonObject) -> Acknowledge:
-    uuid = text(body, "uuid")
-    try:
-        raw = base64.b64decode(uuid, validate=True)
-    except binascii.Error:
-        raw = b""
+    raw = raw_bytes(body, "uuid")
     if len(raw) != 16 or raw[6] >> 4 not in {1, 2, 3, 4, 5} or raw[8] >> 6 != 0b10:
         raise _invalid("Not a valid UUID")
     return Acknowledge(
         framework_id=framework_id,
         agent_id=identifier(body, "agent_id"),
         task_id=identifier(body, "task_id"),
-        uuid=uuid,
+        uuid=text(body, "uuid"),
     )
+
+
+def _read_rest(kind: str, framework_id: str, body: JsonObject) -> Call:
+    """Calls that read the same in all versions."""
+    match kind:
+        case "ACCEPT":
+            return accept(framework_id, body)
+        case "DECLINE":
+            offer_ids = ids(body, "offer_ids")
+            return Decline(framework_id=framework_id, offer_ids=offer_ids, refuse_s=refuse_s(body))
+        case "ACCEPT_INVERSE_OFFERS" | "DECLINE_INVERSE_OFFERS":
+            return AnswerInverseOffers(
+                framework_id=framework_id,
+                ids=ids(body, "inverse_offer_ids"),
+                accepted=kind == "ACCEPT_INVERSE_OFFERS",
+                refuse_s=refuse_s(body),
+            )
+        case "KILL":
+            return Kill(
+                framework_id=framework_id,
+                task_id=identifier(body, "task_id"),
+                agent_id=identifier(body, "agent_id"),
+                grace_s=seconds(inner(body, "kill_policy"), "grace_period"),
+            )
+        case "SHUTDOWN":
+            return Shutdown(
+                framework_id=framework_id,
+                executor_id=identifier(body, "executor_id"),
+                agent_id=identifier(body, "agent_id"),
+            )
+        case "ACKNOWLEDGE":
+            return _acknowledge(framework_id, body)
+        case "ACKNOWLEDGE_OPERATION_STATUS":
+            raw_bytes(body, "uuid")
+            operation_id = identifier(body, "operation_id")
+            return AcknowledgeOperation(framework_id=framework_id, operation_id=operation_id)
+        case "RECONCILE":
+            pairs = objects(body, "tasks")
+            tasks = tuple((identifier(p, "task_id"), identifier(p, "agent_id")) for p in pairs)
+            return Reconcile(framework_id=framework_id, tasks=tasks)
+        case "RECONCILE_OPERATIONS":
+            asked = [identifier(one, "operation_id") for one in objects(body, "operations")]
+            return ReconcileOperations(framework_id=framework_id, operation_ids=tuple(asked))
+        case "TEARDOWN":
+            return Teardown(framework_id=framework_id)
+        case _:
+            return OtherCall(framework_id=framework_id, kind=kind)

@@ -78,6 +78,14 @@ class TaskReport:
     shown: Status | None
 
 
+@attrs.frozen(kw_only=True)
+class DrainOrder:
+    """Kill all tasks, with no more grace than that; `mark_gone`: the agent will not be back."""
+
+    max_grace_s: float | None = None
+    mark_gone: bool = False
+
+
 class AgentPort(Protocol):
     """An agent, as the master reaches it. Calls take effect after the wire's delay, or never."""
 
@@ -102,6 +110,15 @@ class AgentPort(Protocol):
     def kill(self, framework_id: str, task_id: str, grace_s: float | None) -> None: ...
     def acknowledge(self, framework_id: str, task_id: str, uuid: str) -> None: ...
     def end_framework(self, framework_id: str) -> None: ...
+    def end_executor(self, framework_id: str, executor_id: str) -> None: ...
+    def framework_changed(self, framework_id: str) -> None:
+        """It subscribed again: an agent that runs tasks of it sends all open updates once more."""
+
+    def drain(self, order: DrainOrder) -> None:
+        """Kill all tasks."""
+
+    def convert(self, taken: Bundle, given: Bundle) -> None:
+        """Some of its resources have other owners from now on."""
 
 
 class MasterPort(Protocol):

@@ -13,7 +13,7 @@ from simulation.mesos_forwarding import Forwarding
 from simulation.mesos_observed import AgentState
 from simulation.mesos_ports import AgentPort, Launch, TaskReport
 from simulation.mesos_state import AgentRecord, Framework, MasterState, Task
-from simulation.mesos_values import TERMINAL, Status
+from simulation.mesos_values import TERMINAL, MachineId, Status
 
 PING_TIMEOUT_S: Final = 75.0  # --agent_ping_timeout 15 s x --max_agent_ping_timeouts 5
 REREGISTER_TIMEOUT_S: Final = 600.0  # --agent_reregister_timeout, after a master failover
@@ -39,6 +39,10 @@ class Registrar:
     # ---- coming
 
     def register(self, agent: AgentPort) -> None:
+        machine = MachineId(agent.address.shown, agent.address.ip)
+        if machine in self.state.down:
+            agent.shut_down()
+            return
         self._replace_same_address(agent)
         record = AgentRecord(
             id=self.state.new_agent_id(),
@@ -46,6 +50,7 @@ class Registrar:
             total=agent.resources,
             free=agent.resources,
             registered_at=self.state.now,
+            unavailability=self.state.scheduled(machine),
         )
         self.state.agents[record.id] = record
         self.state.changed(record, "registered")
@@ -55,10 +60,11 @@ class Registrar:
     def _replace_same_address(self, agent: AgentPort) -> None:
         for old in tuple(self.state.agents.values()):
             if old.port is agent or old.port.address == agent.address:
-                self._remove(old, "a new agent registered at the same address")
+                self.remove(old, "a new agent registered at the same address")
 
     def reregister(self, agent: AgentPort, agent_id: str, reports: tuple[TaskReport, ...]) -> None:
-        if agent_id in self.state.removed_agents:
+        machine = MachineId(agent.address.shown, agent.address.ip)
+        if agent_id in self.state.gone or machine in self.state.down:
             agent.shut_down()
             return
         known = self.state.agents.get(agent_id)
@@ -74,14 +80,16 @@ class Registrar:
             free=agent.resources,
             registered_at=self.state.now if recovered is None else recovered.registered_at,
             reregistered_at=self.state.now,
-            unavailability=None if recovered is None else recovered.unavailability,
+            unavailability=self.state.scheduled(machine),
             deactivated=recovered is not None and recovered.deactivated,
+            drain=None if recovered is None else recovered.drain,
         )
         self.state.agents[agent_id] = record
         self.allocator.changed(agent_id)
         self._adopt(record, reports)
         self.state.changed(record, "reregistered")
         agent.accepted(agent_id, ())
+        self._inform(record)
         if recovered is None:
             why = "Unreachable" if was_unreachable else "Unknown"
             self._push_states(record, f"{why} agent re-reregistered")
@@ -104,10 +112,19 @@ class Registrar:
             and (framework := self.state.frameworks.get(task.framework_id)) is not None
         ]
         record.port.accepted(record.id, tuple(missing))
+        self._inform(record)
         for (framework_id, task_id), grace_s in record.kills.items():
             record.port.kill(framework_id, task_id, grace_s)
         record.kills.clear()
         self.allocator.poke()
+
+    def _inform(self, record: AgentRecord) -> None:
+        """What an agent must hear when it is back: who its frameworks are, and whether to drain."""
+        for framework_id in {key[0]: None for key in record.tasks}:
+            if self.state.frameworks[framework_id].connected:
+                record.port.framework_changed(framework_id)
+        if record.drain is not None and not record.drain.over:
+            record.port.drain(record.drain.order)
 
     def _adopt(self, record: AgentRecord, reports: tuple[TaskReport, ...]) -> None:
         for report in reports:
@@ -133,6 +150,7 @@ class Registrar:
                 role=report.launch.role,
                 state=report.state,
                 shown=report.shown,
+                statuses=[] if report.shown is None else [report.shown],
                 holds_resources=report.state not in TERMINAL,
             )
             self.state.add_task(framework, task)
@@ -167,6 +185,7 @@ class Registrar:
         record.connected = False
         self.state.changed(record, "disconnected")
         self.state.rescind(record.offers.values())
+        self.state.rescind_inverse(record)
         for task in tuple(record.tasks.values()):
             framework = self.state.frameworks[task.framework_id]
             if not framework.info.checkpoint:
@@ -193,17 +212,15 @@ class Registrar:
 
     def _lose(self, framework: Framework, task: Task, record: AgentRecord) -> None:
         """A framework without checkpointing loses its tasks with the connection."""
-        self.state.drop_task(task)
         status = self._status(task, "TASK_LOST", "REASON_AGENT_DISCONNECTED")
         message = f"Agent {record.hostname} disconnected"
-        self.forwarding.send(framework, attrs.evolve(status, message=message))
+        self._end(framework, task, attrs.evolve(status, message=message))
 
     def _unreachable(self, record: AgentRecord) -> None:
         if self.state.agents.get(record.id) is not record:
             return
         now = self.state.now
-        self.state.rescind(record.offers.values())
-        del self.state.agents[record.id]
+        self._forget(record)
         self.state.unreachable[record.id] = now
         for task in tuple(record.tasks.values()):
             framework = self.state.frameworks[task.framework_id]
@@ -213,31 +230,66 @@ class Registrar:
             status = attrs.evolve(
                 self._status(task, state, "REASON_AGENT_REMOVED"),
                 message="health check timed out",
-                unreachable_at_s=now if framework.info.partition_aware else None,
+                unreachable_at_s=now,
             )
+            task.note(status)
+            task.state = state
             self.forwarding.send(framework, status)
         self._gone(record, "unreachable")
 
     def unregister(self, agent_id: str) -> None:
         if (record := self.state.agents.get(agent_id)) is not None:
-            self._remove(record, "the agent unregistered")
+            self.remove(record, "the agent unregistered")
 
-    def _remove(self, record: AgentRecord, why: str) -> None:
-        """Removed for good: TASK_LOST for every framework, PARTITION_AWARE or not."""
-        if record.ping_timer is not None:
-            record.ping_timer.cancel()
+    def remove(self, record: AgentRecord, why: str) -> None:
+        """TASK_LOST for every framework, PARTITION_AWARE or not. It may come back empty."""
+        record.drain = None
         for task in tuple(record.tasks.values()):
             framework = self.state.frameworks[task.framework_id]
-            self.state.drop_task(task)
             status = attrs.evolve(
                 self._status(task, "TASK_LOST", "REASON_AGENT_REMOVED"),
                 message=f"Agent {record.hostname} removed: {why}",
             )
-            self.forwarding.send(framework, status)
-        self.state.rescind(record.offers.values())
-        self.state.agents.pop(record.id, None)
-        self.state.removed_agents[record.id] = why
+            self._end(framework, task, status)
+        self._forget(record)
         self._gone(record, "removed")
+
+    def forget_gone(self, agent_id: str) -> None:
+        """An operator has declared it gone: its tasks are, too, and it is told to end."""
+        record = self.state.agents.get(agent_id)
+        if record is not None:
+            record.drain = None
+            record.port.shut_down()
+        for framework in self.state.frameworks.values():
+            tasks = (*framework.tasks.values(), *framework.unreachable_tasks.values())
+            for task in tasks:
+                if task.agent_id == agent_id:
+                    state = framework.info.lost_state("TASK_GONE_BY_OPERATOR")
+                    status = self._status(task, state, "REASON_AGENT_REMOVED_BY_OPERATOR")
+                    message = "Agent has been marked gone"
+                    self._end(framework, task, attrs.evolve(status, message=message))
+        if record is not None:
+            self._forget(record)
+            self._gone(record, "removed")
+
+    def _end(self, framework: Framework, task: Task, status: Status) -> None:
+        self.state.drop_task(task)
+        framework.unreachable_tasks.pop(task.order.task_id, None)
+        task.note(status)
+        task.state = status.state
+        framework.completed_tasks.append(task)
+        self.forwarding.send(framework, status)
+
+    def _forget(self, record: AgentRecord) -> None:
+        """Out of the books, with its offers and what was refused of it."""
+        if record.ping_timer is not None:
+            record.ping_timer.cancel()
+        self.state.rescind(record.offers.values())
+        self.state.rescind_inverse(record)
+        self.state.agents.pop(record.id, None)
+        for framework in self.state.frameworks.values():
+            for key in [key for key in framework.filters if key[0] == record.id]:
+                del framework.filters[key]
 
     def _gone(self, record: AgentRecord, state: AgentState) -> None:
         for framework in self.state.frameworks.values():
@@ -264,6 +316,7 @@ class Registrar:
         if task is not None and task.agent_id == agent_id:
             task.shown = status
             task.state = latest_state
+            task.note(status)
             # Resources come back with the news of the end, long before its acknowledgement:
             # the agent adds its newest state to every older update that it sends again.
             if latest_state in TERMINAL and self.state.release(task):
@@ -287,12 +340,4 @@ class Registrar:
             record.deactivated = deactivated
             if deactivated:
                 self.state.rescind(record.offers.values())
-        self.allocator.poke()
-
-    def set_unavailability(
-        self, record: AgentRecord, window: tuple[float, float | None] | None
-    ) -> None:
-        """A maintenance window: offers are rescinded and made again, with or without it."""
-        record.unavailability = window
-        self.state.rescind(record.offers.values())
         self.allocator.poke()

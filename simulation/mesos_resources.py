@@ -8,11 +8,30 @@ from typing import Final
 import attrs
 
 Range = tuple[int, int]
-Key = tuple[str, str]  # (role it is reserved for, or "*"; name)
+
+
+@attrs.frozen
+class Reserved:
+    """A dynamic reservation, made with RESERVE. Static ones are told by the name of their role."""
+
+    role: str
+    principal: str = ""
+
+
+Owner = str | Reserved
+Key = tuple[Owner, str]  # (role it is reserved for, or "*"; name)
 
 UNRESERVED: Final = "*"
 CPUS_MIN_MILLI: Final = 10  # the allocator's --min_allocatable_resources: cpus:0.01 or mem:32
 MEM_MIN_MILLI: Final = 32_000
+
+
+def role_of(owner: Owner) -> str:
+    return owner.role if isinstance(owner, Reserved) else owner
+
+
+def _static(owner: Owner) -> str:
+    return UNRESERVED if isinstance(owner, Reserved) else owner
 
 
 def merged(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
@@ -59,7 +78,9 @@ class Bundle:
     ) -> Bundle:
         """The usual kinds; mem and disk in MiB; all reserved for `role`, if one is given."""
         named = {"cpus": cpus, "mem": mem, "disk": disk, "gpus": gpus}
-        scalars = {(role, name): round(amount * 1000) for name, amount in named.items() if amount}
+        scalars: dict[Key, int] = {
+            (role, name): round(amount * 1000) for name, amount in named.items() if amount
+        }
         return cls(scalars, {(role, "ports"): merged(ports)} if ports else {})
 
     def __bool__(self) -> bool:
@@ -95,14 +116,39 @@ class Bundle:
             not without(wanted, self.ranges.get(key, ())) for key, wanted in other.ranges.items()
         )
 
+    def beyond(self, other: Bundle) -> Bundle:
+        """What is here and not in `other`."""
+        return Bundle(
+            {
+                key: milli - other.scalars.get(key, 0)
+                for key, milli in self.scalars.items()
+                if milli > other.scalars.get(key, 0)
+            },
+            {
+                key: rest
+                for key, some in self.ranges.items()
+                if (rest := without(some, other.ranges.get(key, ())))
+            },
+        )
+
     def usable_by(self, role: str) -> Bundle:
         """The part that a framework may be offered in that role."""
-        if all(key[0] in {UNRESERVED, role} for key in (*self.scalars, *self.ranges)):
+        mine = {UNRESERVED, role}
+        if all(role_of(key[0]) in mine for key in (*self.scalars, *self.ranges)):
             return self
         return Bundle(
-            {key: milli for key, milli in self.scalars.items() if key[0] in {UNRESERVED, role}},
-            {key: some for key, some in self.ranges.items() if key[0] in {UNRESERVED, role}},
+            {key: milli for key, milli in self.scalars.items() if role_of(key[0]) in mine},
+            {key: some for key, some in self.ranges.items() if role_of(key[0]) in mine},
         )
+
+    def without_dynamic(self) -> Bundle:
+        """The same amounts, with all dynamic reservations undone."""
+        plain = Bundle()
+        for (owner, name), milli in self.scalars.items():
+            plain += Bundle({(_static(owner), name): milli})
+        for (owner, name), some in self.ranges.items():
+            plain += Bundle({}, {(_static(owner), name): some})
+        return plain
 
     def milli(self, name: str) -> int:
         """The amount of that name over all roles."""
@@ -112,18 +158,41 @@ class Bundle:
         return self.milli("cpus") >= CPUS_MIN_MILLI or self.milli("mem") >= MEM_MIN_MILLI
 
     def text(self, role: str) -> str:
-        """As the master prints resources that are allocated to `role`."""
-        parts = [
-            f"{name}{_marks(owner, role)}:[{', '.join(f'{low}-{high}' for low, high in some)}]"
-            for (owner, name), some in self.ranges.items()
-        ]
-        parts += [
-            f"{name}{_marks(owner, role)}:{milli / 1000:g}"
-            for (owner, name), milli in self.scalars.items()
-        ]
-        return "; ".join(parts)
+        """As the master prints resources that are allocated to `role`, in its order."""
+        pieces = [Piece(key, ranges=some) for key, some in self.ranges.items()]
+        pieces += [Piece(key, milli=milli) for key, milli in self.scalars.items()]
+        return "; ".join(piece.text(role) for piece in sorted(pieces, key=_place))
 
 
-def _marks(owner: str, role: str) -> str:
-    reserved = "" if owner == UNRESERVED else f"(reservations: [(STATIC,{owner})])"
-    return f"(allocated: {role}){reserved}"
+@attrs.frozen
+class Piece:
+    """One resource as a task names it; `role` is what it says it is allocated to."""
+
+    key: Key
+    milli: int = 0
+    ranges: tuple[Range, ...] = ()
+    role: str = ""
+
+    def text(self, role: str) -> str:
+        owner, name = self.key
+        marks = f"(allocated: {self.role or role}){_reservation(owner)}"
+        if self.ranges:
+            return f"{name}{marks}:[{', '.join(f'{low}-{high}' for low, high in self.ranges)}]"
+        return f"{name}{marks}:{self.milli / 1000:g}"
+
+
+def _place(piece: Piece) -> int:
+    """What is reserved by agents' operators, ranges, what frameworks reserved, all else."""
+    owner = piece.key[0]
+    if owner != UNRESERVED and not isinstance(owner, Reserved):
+        return 0
+    if piece.ranges:
+        return 1
+    return 2 if isinstance(owner, Reserved) else 3
+
+
+def _reservation(owner: Owner) -> str:
+    if isinstance(owner, Reserved):
+        principal = f",{owner.principal}" if owner.principal else ""
+        return f"(reservations: [(DYNAMIC,{owner.role}{principal})])"
+    return "" if owner == UNRESERVED else f"(reservations: [(STATIC,{owner})])"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
 from uuid import UUID
 
 import attrs
@@ -20,11 +22,21 @@ from simulation.mesos_observed import (
     OfferRescinded,
     OfferVoided,
 )
-from simulation.mesos_ports import AgentPort
+from simulation.mesos_ports import AgentPort, DrainOrder
 from simulation.mesos_resources import Bundle
 from simulation.mesos_stream import EventStream
-from simulation.mesos_values import Address, FrameworkInfo, Status, TaskOrder, version_of
+from simulation.mesos_values import (
+    Address,
+    FrameworkInfo,
+    MachineId,
+    Status,
+    TaskOrder,
+    Unavailability,
+    version_of,
+)
 from simulation.timers import Timer, Timers
+
+COMPLETED_MAX: Final = 1000  # --max_completed_tasks_per_framework
 
 
 @attrs.frozen(kw_only=True)
@@ -55,10 +67,25 @@ class Task:
     state: str = "TASK_STAGING"
     shown: Status | None = None
     holds_resources: bool = True
+    statuses: list[Status] = attrs.field(factory=list)  # of one state in a row, the newest
 
     @property
     def shown_state(self) -> str:
         return self.state if self.shown is None else self.shown.state
+
+    def note(self, status: Status) -> None:
+        if self.statuses and self.statuses[-1].state == status.state:
+            self.statuses.pop()
+        self.statuses.append(status)
+
+
+@attrs.define(eq=False, kw_only=True)
+class OperationRecord:
+    """An operation that was carried out, until its framework acknowledges that."""
+
+    operation_id: str
+    agent_id: str
+    uuid: str
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -72,6 +99,10 @@ class Framework:
     offers: dict[str, Offer] = attrs.field(factory=dict)
     tasks: dict[str, Task] = attrs.field(factory=dict)
     unreachable_tasks: dict[str, Task] = attrs.field(factory=dict)
+    completed_tasks: deque[Task] = attrs.field(factory=lambda: deque(maxlen=COMPLETED_MAX))
+    operations: dict[str, OperationRecord] = attrs.field(factory=dict)  # those with an id
+    inverse_offers: dict[str, str] = attrs.field(factory=dict)  # id -> agent id
+    inverse_filters: dict[str, float] = attrs.field(factory=dict)  # agent id -> until
     recovered: bool = False  # known only from an agent, after a master failover
     failover_timer: Timer | None = None
     heartbeat_timer: Timer | None = None
@@ -86,6 +117,23 @@ class Framework:
 
 
 @attrs.define(eq=False, kw_only=True)
+class Drain:
+    """An operator's order to end all tasks of an agent. `over`: there are none any more."""
+
+    began_at: float
+    order: DrainOrder
+    over: bool = False
+
+
+@attrs.frozen
+class Window:
+    """One window of the maintenance schedule."""
+
+    machines: tuple[MachineId, ...]
+    unavailability: Unavailability
+
+
+@attrs.define(eq=False, kw_only=True)
 class AgentRecord:
     """An agent that has registered with this master. `free` is neither used nor offered."""
 
@@ -97,7 +145,9 @@ class AgentRecord:
     reregistered_at: float | None = None
     connected: bool = True
     deactivated: bool = False
-    unavailability: tuple[float, float | None] | None = None  # start, duration
+    drain: Drain | None = None
+    unavailability: Unavailability | None = None
+    answers: dict[str, tuple[bool, float]] = attrs.field(factory=dict)  # to inverse offers
     offers: dict[str, Offer] = attrs.field(factory=dict)
     tasks: dict[tuple[str, str], Task] = attrs.field(factory=dict)
     kills: dict[tuple[str, str], float | None] = attrs.field(factory=dict)  # for its return
@@ -106,6 +156,10 @@ class AgentRecord:
     @property
     def hostname(self) -> str:
         return self.port.address.shown
+
+    @property
+    def machine(self) -> MachineId:
+        return MachineId(self.port.address.shown, self.port.address.ip)
 
     @property
     def offering(self) -> bool:
@@ -118,7 +172,9 @@ class Removed:
 
     info: FrameworkInfo
     registered_at: float
+    reregistered_at: float
     removed_at: float
+    tasks: tuple[Task, ...] = ()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -139,7 +195,12 @@ class MasterState:
     agents: dict[str, AgentRecord] = attrs.field(factory=dict, init=False)
     recovered: dict[str, AgentRecord] = attrs.field(factory=dict, init=False)
     unreachable: dict[str, float] = attrs.field(factory=dict, init=False)
-    removed_agents: dict[str, str] = attrs.field(factory=dict, init=False)
+    gone: set[str] = attrs.field(factory=set, init=False)
+    """Agents that an operator has declared gone. As in the registry, it outlives a failover."""
+    schedule: tuple[Window, ...] = attrs.field(default=(), init=False)
+    down: set[MachineId] = attrs.field(factory=set, init=False)
+    emptied: Callable[[AgentRecord], object] = attrs.field(default=lambda _: None, init=False)
+    """Told when the last task of a draining agent is over."""
     sent_uuids: dict[str, int] = attrs.field(factory=dict, init=False)
     """Updates sent, and how often acknowledged: for observers, so it outlives a failover."""
     _frameworks_made: int = attrs.field(default=0, init=False)
@@ -176,6 +237,10 @@ class MasterState:
     def new_agent_id(self) -> str:
         self._agents_made += 1
         return f"{self.id}-S{self._agents_made - 1}"
+
+    def scheduled(self, machine: MachineId) -> Unavailability | None:
+        windows = (one for one in self.schedule if machine in one.machines)
+        return next((one.unavailability for one in windows), None)
 
     def new_offer_id(self) -> str:
         self._offers_made += 1
@@ -218,8 +283,19 @@ class MasterState:
             self.send(framework, mesos_json.rescind(offer.id))
             self.tell(OfferRescinded(at=self.now, offer_id=offer.id, framework_id=framework.id))
 
+    def rescind_inverse(self, agent: AgentRecord) -> None:
+        """All inverse offers of an agent are taken back, and what was answered is forgotten."""
+        agent.answers.clear()
+        for framework in self.frameworks.values():
+            framework.inverse_filters.pop(agent.id, None)
+            for offer_id, agent_id in tuple(framework.inverse_offers.items()):
+                if agent_id == agent.id:
+                    del framework.inverse_offers[offer_id]
+                    self.send(framework, mesos_json.rescind_inverse(offer_id))
+
     def void(self, framework: Framework, why: str) -> None:
         """All offers of a framework are gone, and it is not told."""
+        framework.inverse_offers.clear()
         for offer in tuple(framework.offers.values()):
             self.take_offer(framework, offer.id)
             self.give_back(offer.agent_id, offer.resources)
@@ -237,9 +313,11 @@ class MasterState:
         framework = self.frameworks.get(task.framework_id)
         if framework is not None and framework.tasks.get(task.order.task_id) is task:
             del framework.tasks[task.order.task_id]
+        self.release(task)
         if (agent := self.agents.get(task.agent_id)) is not None:
             agent.tasks.pop((task.framework_id, task.order.task_id), None)
-        self.release(task)
+            if agent.drain is not None and not agent.drain.over and not agent.tasks:
+                self.emptied(agent)
 
     def release(self, task: Task) -> bool:
         """Give a task's resources back, once; true when that happened now."""
@@ -262,7 +340,11 @@ class MasterState:
 
     def complete(self, framework: Framework, why: str) -> None:
         self.completed[framework.id] = Removed(
-            info=framework.info, registered_at=framework.registered_at, removed_at=self.now
+            info=framework.info,
+            registered_at=framework.registered_at,
+            reregistered_at=framework.reregistered_at,
+            removed_at=self.now,
+            tasks=tuple(framework.completed_tasks),
         )
         del self.frameworks[framework.id]
         self.tell(FrameworkRemoved(at=self.now, framework_id=framework.id, why=why))

@@ -11,36 +11,12 @@ from simulation.allocator import Allocator
 from simulation.mesos_observed import StreamClosed, StreamOpened
 from simulation.mesos_state import Framework, MasterState
 from simulation.mesos_stream import EventStream
+from simulation.mesos_validate import framework_problem, update_problem
 from simulation.mesos_values import FrameworkInfo, Subscribe, UpdateFramework
 
 HEARTBEAT_S: Final = 15.0
-FAILOVER_MAX_S: Final = 2**63 / 1e9  # must fit int64 nanoseconds
 REMOVED: Final = "Framework has been removed"
 FAILED_OVER: Final = "Framework failed over"
-
-
-def refusal(info: FrameworkInfo, suppressed: tuple[str, ...]) -> str:
-    """Why a FrameworkInfo is not accepted; "" when it is."""
-    if info.multi_role and info.role_field is not None:
-        return "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable"
-    if not info.multi_role and info.roles_field:
-        return "'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable"
-    twice = sorted({role for role in info.roles if info.roles.count(role) > 1})
-    if twice:
-        return f"'FrameworkInfo.roles' contains duplicate items: {{ {', '.join(twice)} }}"
-    for role in info.roles:
-        if role.startswith("/"):
-            field = "roles" if info.multi_role else "role"
-            return (
-                f"'FrameworkInfo.{field}' contains invalid role:"
-                f" Role '{role}' cannot start with a slash"
-            )
-    for role in suppressed:
-        if role not in info.roles:
-            return f"Suppressed role '{role}' is not contained in the list of roles"
-    if info.failover_timeout_s >= FAILOVER_MAX_S:
-        return f"The framework failover_timeout ({info.failover_timeout_s:g}) is invalid"
-    return ""
 
 
 @attrs.define(eq=False)
@@ -72,6 +48,7 @@ class Subscriptions:
             )
         )
         self._welcome(framework, stream)
+        self._inform_agents(framework)
         # A framework that took over from a live one waits for the next pass of the grid.
         if active:
             self.allocator.next_tick()
@@ -85,7 +62,7 @@ class Subscriptions:
         known = self.state.frameworks.get(call.info.id)
         if known is not None and self._principal_changed(known.info, call.info):
             return "Changing framework's principal is not allowed."
-        return refusal(call.info, call.suppressed_roles)
+        return framework_problem(call.info, call.suppressed_roles)
 
     def _principal_changed(self, old: FrameworkInfo, new: FrameworkInfo) -> bool:
         return self.state.version_tuple >= (1, 9) and old.principal != new.principal
@@ -129,6 +106,12 @@ class Subscriptions:
         stream.send(mesos_json.HEARTBEAT)
         self._plan_heartbeat(framework, stream)
 
+    def _inform_agents(self, framework: Framework) -> None:
+        """Those with tasks of it: they send open updates again, at once."""
+        for agent_id in {task.agent_id: None for task in framework.tasks.values()}:
+            if (agent := self.state.agents.get(agent_id)) is not None:
+                agent.port.framework_changed(framework.id)
+
     def _plan_heartbeat(self, framework: Framework, stream: EventStream) -> None:
         if framework.heartbeat_timer is not None:
             framework.heartbeat_timer.cancel()
@@ -170,6 +153,7 @@ class Subscriptions:
             self._closed(framework, stream, why)
         self.state.void(framework, "the framework is disconnected")
         framework.filters.clear()
+        framework.inverse_filters.clear()
         self.allocator.next_tick()
         timeout_s = max(framework.info.failover_timeout_s, 0.0)
         framework.failover_timer = self.state.timers.later(
@@ -192,6 +176,7 @@ class Subscriptions:
                 timer.cancel()
         for task in tuple(framework.tasks.values()):
             self.state.drop_task(task)
+            framework.completed_tasks.append(task)
         for agent in self.state.agents.values():
             agent.port.end_framework(framework.id)
         if framework.stream is not None:
@@ -205,17 +190,11 @@ class Subscriptions:
 
     def update(self, framework: Framework, call: UpdateFramework) -> str:
         """UPDATE_FRAMEWORK: why it is refused, or "" when it is done."""
-        why = refusal(call.info, call.suppressed_roles)
-        old = framework.info
-        for name, before, after in (
-            ("principal", old.principal, call.info.principal),
-            ("user", old.user, call.info.user),
-            ("checkpoint", old.checkpoint, call.info.checkpoint),
-        ):
-            if before != after:
-                why = why or f"Updating 'FrameworkInfo.{name}' is unsupported"
+        why = update_problem(framework.info, call.info, call.suppressed_roles)
         if why:
             return why
+        if framework.info != call.info:
+            self._inform_agents(framework)
         framework.info = call.info
         framework.suppressed = set(call.suppressed_roles)
         self.state.rescind(

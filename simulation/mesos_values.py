@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
-from simulation.mesos_resources import Bundle
+from simulation.mesos_resources import Bundle, Piece
 
 EPOCH_S: Final = 1_795_334_400.0  # simulated time zero as the wire tells it (22 November 2026)
 REFUSE_DEFAULT_S: Final = 5.0
@@ -44,6 +44,33 @@ class Address:
     @property
     def shown(self) -> str:
         return self.hostname or self.ip
+
+
+@attrs.frozen
+class MachineId:
+    """A machine, as a maintenance schedule names it."""
+
+    hostname: str = ""
+    ip: str = ""
+
+    @property
+    def json(self) -> dict[str, str]:
+        both = (("hostname", self.hostname), ("ip", self.ip))
+        return {name: value for name, value in both if value}
+
+
+@attrs.frozen
+class Unavailability:
+    """When a machine is in maintenance, in nanoseconds since the epoch; without end: for ever."""
+
+    start_ns: int
+    duration_ns: int | None = None
+
+    @classmethod
+    def at(cls, start_s: float, duration_s: float | None) -> Unavailability:
+        """From simulated time."""
+        length = None if duration_s is None else round(duration_s * 1e9)
+        return cls(round((EPOCH_S + start_s) * 1e9), length)
 
 
 @attrs.frozen(kw_only=True)
@@ -91,16 +118,18 @@ class HealthCheck:
     consecutive_failures: int = 3
     grace_period_s: float = 10.0
     environment: dict[str, str] = attrs.field(factory=dict)
+    problem: str = ""  # why the master does not take it
 
 
 @attrs.frozen(kw_only=True)
 class TaskOrder:
-    """A TaskInfo, as far as the simulation looks into it."""
+    """A TaskInfo, as far as the simulation looks into it. `pieces`: its resources as written."""
 
     task_id: str
     name: str
     agent_id: str
     resources: Bundle
+    pieces: tuple[Piece, ...] = ()
     executors: int = 1  # how many of `command` and `executor` are set: must be one
     command: str = ""
     environment: dict[str, str] = attrs.field(factory=dict)
@@ -154,11 +183,34 @@ class Subscribe:
 
 
 @attrs.frozen(kw_only=True)
+class LaunchTasks:
+    tasks: tuple[TaskOrder, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Conversion:
+    """RESERVE or UNRESERVE; `resources` are the reserved ones in both. The id may be ""."""
+
+    kind: Literal["RESERVE", "UNRESERVE"]
+    operation_id: str
+    resources: Bundle
+
+
+Operation = LaunchTasks | Conversion
+
+
+@attrs.frozen(kw_only=True)
 class Accept:
     framework_id: str
     offer_ids: tuple[str, ...]
-    tasks: tuple[TaskOrder, ...]
+    operations: tuple[Operation, ...]
     refuse_s: float
+
+    @property
+    def tasks(self) -> tuple[TaskOrder, ...]:
+        """Of all its LAUNCH operations."""
+        launches = (one for one in self.operations if isinstance(one, LaunchTasks))
+        return tuple(order for launch in launches for order in launch.tasks)
 
 
 @attrs.frozen(kw_only=True)
@@ -217,8 +269,37 @@ class UpdateFramework:
 
 
 @attrs.frozen(kw_only=True)
+class AnswerInverseOffers:
+    """ACCEPT_INVERSE_OFFERS or DECLINE_INVERSE_OFFERS."""
+
+    framework_id: str
+    ids: tuple[str, ...]
+    accepted: bool
+    refuse_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Shutdown:
+    framework_id: str
+    executor_id: str
+    agent_id: str
+
+
+@attrs.frozen(kw_only=True)
+class AcknowledgeOperation:
+    framework_id: str
+    operation_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ReconcileOperations:
+    framework_id: str
+    operation_ids: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
 class OtherCall:
-    """A call that a master takes and that changes nothing here (inverse offers, messages)."""
+    """A call that a master takes and that changes nothing here (messages, requests)."""
 
     framework_id: str
     kind: str
@@ -235,5 +316,9 @@ Call = (
     | Reconcile
     | Teardown
     | UpdateFramework
+    | AnswerInverseOffers
+    | Shutdown
+    | AcknowledgeOperation
+    | ReconcileOperations
     | OtherCall
 )

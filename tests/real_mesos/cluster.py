@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -184,16 +185,60 @@ class Cluster:
         self.start(self.leader)
         self.wait_ready()
 
+    def forget_identity(self, name: str) -> None:
+        """What `rm meta/slaves/latest` does to a stopped agent: it comes back with a new id."""
+        (self.work_dir / name / "work" / "meta" / "slaves" / "latest").unlink()
+
+    def executors(self, framework_id: str, executor_id: str) -> list[int]:
+        """Processes of one executor, without its tasks."""
+        marks = {
+            b"MESOS_FRAMEWORK_ID=" + framework_id.encode(),
+            b"MESOS_EXECUTOR_ID=" + executor_id.encode(),
+        }
+        return [
+            pid
+            for pid, variables in self._sandboxed()
+            if marks <= variables and b"mesos-executor" in _command_line(pid)
+        ]
+
+    def now_s(self) -> float:
+        """Seconds since the epoch, by the clock that masters read."""
+        return time.time_ns() / 1e9
+
+    def depose(self) -> None:
+        """Nobody leads, and all running masters know that."""
+        self.elect(None)
+        running = [name for name in self.pids() if name.startswith("master")]
+        end = time.perf_counter() + 10.0
+        while not all(self._leaderless(name) for name in running):
+            if time.perf_counter() > end:
+                raise TimeoutError("a master does not notice that nobody leads")
+            time.sleep(POLL_S)
+
+    def _leaderless(self, name: str) -> bool:
+        try:
+            get_json(self.endpoint(name) + "/state")
+        except urllib.error.HTTPError as error:
+            return error.code == 503
+        except OSError:
+            pass  # it was redirected to the dead leader
+        return False
+
     # -- the whole ------------------------------------------------------------------------
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Until the leader leads and all running agents are registered with it."""
+        self.wait_leading(
+            timeout_s, agents=sum(1 for name in self.pids() if name.startswith("agent"))
+        )
+
+    def wait_leading(self, timeout_s: float = 30.0, *, agents: int = 0) -> None:
+        """Until the leader leads, with at least so many agents."""
         end = time.perf_counter() + timeout_s
-        wanted = sum(1 for name in self.pids() if name.startswith("agent"))
-        while not self._is_ready(wanted):
+        while not self._is_ready(agents):
             if time.perf_counter() > end or self.leader not in self.pids():
                 raise TimeoutError(
-                    f"{self.leader} is not ready with {wanted} agents: {self.tail(self.leader)}"
+                    f"{self.leader} is not ready with {agents} agents: {self.tail(self.leader)}"
                 )
             time.sleep(POLL_S)
 
@@ -269,14 +314,18 @@ class Cluster:
 
     def containers(self) -> list[int]:
         """Processes of executors and tasks of this cluster, known by their sandbox."""
+        return [pid for pid, _ in self._sandboxed()]
+
+    def _sandboxed(self) -> list[tuple[int, frozenset[bytes]]]:
+        """The same, with their environment."""
         mark = b"MESOS_DIRECTORY=" + os.fsencode(self.work_dir) + b"/"
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):  # it has ended, or is not ours to read
-                    variables = (entry / "environ").read_bytes().split(b"\0")
+                    variables = frozenset((entry / "environ").read_bytes().split(b"\0"))
                     if any(variable.startswith(mark) for variable in variables):
-                        found.append(int(entry.name))
+                        found.append((int(entry.name), variables))
         return found
 
     def __enter__(self) -> Self:
@@ -299,6 +348,12 @@ def free_port(host: str = LOOPBACK) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def _command_line(pid: int) -> bytes:
+    with contextlib.suppress(OSError):  # it has ended
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def _environment() -> dict[str, str]:

@@ -110,6 +110,7 @@ class Task:
         self.process: subprocess.Popen[bytes] | None = None
         self.acknowledged = False
         self.done = False
+        self.reported = False  # its end: not yet, for a moment after it is done
         self.killed = False
         self.unhealthy = False
         self.timed_out = False
@@ -264,8 +265,8 @@ class Executor:
             update = self.unacknowledged.pop(ack["uuid"], None)
             self.tasks[ack["task_id"]["value"]].acknowledged = True
             states = {u["status"]["state"] for u in self.unacknowledged.values()}
-            all_done = all(t.done for t in self.tasks.values())
-        if update is not None and all_done and not states & TERMINAL:
+            all_reported = all(t.reported for t in self.tasks.values())
+        if update is not None and all_reported and not states & TERMINAL:
             log("done")
             os._exit(0)
 
@@ -283,6 +284,7 @@ class Executor:
         }
         with self.lock:
             self.unacknowledged[identifier] = {"status": status}
+            task.reported = task.reported or state in TERMINAL
         log("update", task.id, state, fields.get("message", ""))
         self.outbox.put(self._call("UPDATE", update={"status": status}))
 

@@ -275,7 +275,8 @@ async def test_an_agent_that_unregisters_loses_its_tasks_as_recorded(
         assert shape(events) == shape(recorded_events("agent_unregisters"))
         _same(scheduler.statuses(start=start), recorded_statuses("agent_unregisters"))
         await trio.sleep(60)
-        assert here.mesos.agents["agent1.test"].agent_id not in {old_id, ""}
+        assert here.mesos.agents["agent1.test"].agent_id == old_id
+        assert here.mesos.agents["agent1.test"].connected
 
 
 async def test_an_executor_that_dies_is_reported_as_recorded(autojump_clock: MockClock) -> None:

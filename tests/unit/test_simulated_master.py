@@ -354,4 +354,4 @@ async def test_the_operator_api_lists_frameworks(autojump_clock: MockClock) -> N
         unknown = await here.client.post(
             "http://master1.test:5050/api/v1", json={"type": "GET_MORE_MONEY"}
         )
-        assert unknown.status_code == 501
+        assert unknown.status_code == 400

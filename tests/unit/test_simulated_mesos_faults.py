@@ -203,7 +203,7 @@ async def test_tasks_and_their_updates_survive_a_master_failover(
         unacknowledged = await first.wait_state("across", "TASK_RUNNING")
         here.mesos.faults.master_failover(down_s=5.0, recover_s=2.0, agents_within_s=30.0)
         assert (await first.wait_ended()).startswith("broke")
-        await trio.sleep(8)
+        await trio.sleep(40)
         base = "http://master2.test:5050"
         again = await here.subscribed(framework_id=first.framework_id, base=base)
         assert again.framework_id == first.framework_id

@@ -41,7 +41,7 @@ def test_resources_reserved_for_another_role_cannot_be_used() -> None:
     assert both.usable_by("ours").milli("cpus") == 3000
     assert both.usable_by("other").milli("cpus") == 2000
     assert both.text("ours") == (
-        "cpus(allocated: ours):2; cpus(allocated: ours)(reservations: [(STATIC,ours)]):1"
+        "cpus(allocated: ours)(reservations: [(STATIC,ours)]):1; cpus(allocated: ours):2"
     )
 
 
