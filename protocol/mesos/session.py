@@ -116,8 +116,7 @@ def judge_error(message: str, *, by_ourselves: bool = False) -> Verdict:
         return Verdict(
             signal=Signal.REMOVED,
             sentence="the master has removed our framework id and ended its tasks; an operator "
-            "must decide: POST /v1/framework/register registers anew, and every agent is "
-            "looked at again",
+            "must decide: POST /v1/framework/register registers anew",
             remedy=Remedy.PERSON,
         )
     if told.startswith("Authorization failure"):

@@ -98,7 +98,7 @@ class Line:
         await wait_all_tasks_blocked()
 
     def start_writing(self) -> None:
-        self.nursery.start_soon(self.writer.run)
+        self.nursery.start_soon(supervise, self.writer.mailbox.vitals, self.writer.run)
 
     async def send_revive(self) -> None:
         await self.writer.mailbox.put(Send(call=calls.Revive()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import trio
@@ -342,3 +343,93 @@ async def test_a_call_that_is_merely_wrong_keeps_the_subscription_and_is_shown(
         await trio.sleep(60.0)
         assert here.now.subscriptions == 1
         assert "Not a valid UUID" in here.writer.mailbox.vitals.last_error
+
+
+async def test_a_crash_of_the_writer_gives_its_offers_back(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call in hand is lost, and the master would believe for ever that we hold its offers."""
+    async with line(framework_id="F-known") as here, running(here):
+        await here.subscribed()
+        crashes = [RuntimeError("a bug")]
+        encode = calls.encode_call
+
+        def crashing(call: calls.Call, **more: Any) -> bytes:
+            if crashes:
+                raise crashes.pop()
+            return encode(call, **more)
+
+        monkeypatch.setattr(calls, "encode_call", crashing)
+        decline = calls.Decline(offer_ids=("O1",), refuse_s=5.0)
+        await here.writer.mailbox.put(Send(call=decline, generation=1))
+        await here.subscribed(2)
+        assert here.writer.mailbox.vitals.restarts == 1
+
+
+async def test_nothing_is_sent_after_the_stream_has_ended(autojump_clock: MockClock) -> None:
+    """Before the session is declared lost there is a moment without a stream id."""
+    async with line(framework_id="F-known") as here, running(here):
+        await here.subscribed()
+        here.link.session.stream_id = ""
+        await here.writer.mailbox.put(Send(call=ACCEPT, generation=1))
+        await here.until(lambda: bool(results(here)))
+        assert results(here) == [("refused", "not subscribed")]
+        assert received(here, "ACCEPT") == []
+
+
+async def test_a_proxy_that_gives_up_on_a_call_leaves_its_fate_open(
+    autojump_clock: MockClock,
+) -> None:
+    async with line(framework_id="F-known") as here:
+        front = here.there.mesos.fronts[0]
+
+        async def proxy(request: Request) -> Any:
+            if b"ACCEPT" in request.body:
+                return Reply(status=504, body=b"Gateway Time-out")
+            return await front.handle(request)
+
+        here.there.network.listen("master1.test", 5050, proxy)
+        async with running(here):
+            await here.subscribed()
+            await here.writer.mailbox.put(Send(call=ACCEPT, generation=1))
+            await here.subscribed(2)
+            assert results(here)[0][0] == "unknown"
+
+
+async def test_the_version_is_asked_for_without_the_secret(autojump_clock: MockClock) -> None:
+    """Who answers there need not be a master."""
+    given: dict[str, str] = {}
+
+    class Secretive:
+        def headers(self) -> dict[str, str]:
+            return {"Authorization": "Basic c2VjcmV0"}
+
+        async def renew(self) -> bool:
+            await trio.lowlevel.checkpoint()
+            return False
+
+    async with line(credentials=Secretive()) as here:
+        front = here.there.mesos.fronts[0]
+
+        async def noting(request: Request) -> Any:
+            given[request.path] = request.headers.get("authorization", "")
+            return await front.handle(request)
+
+        here.there.network.listen("master1.test", 5050, noting)
+        async with running(here):
+            await here.subscribed()
+    assert given.pop("/version") == ""
+    assert set(given.values()) == {"Basic c2VjcmV0"}
+    assert len(given) == 2
+
+
+async def test_one_wrong_address_does_not_slow_down_the_others(autojump_clock: MockClock) -> None:
+    async def web_page(request: Request) -> Reply:
+        await trio.lowlevel.checkpoint()
+        return Reply(status=400 if request.body else 200, body=b'{"version": "1.11.0"}')
+
+    async with line(tried=("http://web.test:80", MASTER), framework_id="F") as here:
+        here.there.network.listen("web.test", 80, web_page)
+        async with running(here):
+            await here.subscribed()
+            assert trio.current_time() < 5.0

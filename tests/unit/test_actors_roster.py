@@ -12,9 +12,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.board import Board
+from actors.board import AgentSnapshot, Board
 from actors.mailbox import Mailbox
-from actors.messages import AgentLost, AgentOffered, RosterInbox, StrangeTask
+from actors.messages import AgentLost, AgentOffered, AgentsListed, RosterInbox, StrangeTask
 from actors.roster import LIST_MISSES_MAX, Roster
 from adapters.http_client import make_client
 from adapters.mesos_http import HttpMesos
@@ -194,6 +194,31 @@ async def test_a_lost_agent_that_is_offered_again_is_told_again(autojump_clock: 
         assert here.sighted("a1") == ["S1", "-"]
         await here.offered("S1")
         assert here.sighted("a1") == ["S1"]
+
+
+async def test_an_agent_that_counts_as_lost_is_told_of_each_time_it_is_seen(
+    autojump_clock: MockClock,
+) -> None:
+    """Its loss may have come by an update, of which nobody here has heard."""
+    async with hall() as here:
+        await here.offered("S1")
+        lost = AgentSnapshot(host="a1", agent_id="S1", address="", phase="lost", since=0.0)
+        here.roster.board.post_agent(lost)
+        await here.offered("S1")
+        assert here.sighted("a1") == ["S1", "S1"]
+
+
+async def test_agents_that_a_new_master_still_waits_for_are_not_missing(
+    autojump_clock: MockClock,
+) -> None:
+    async with hall() as here:
+        here.operator.lists(("S1", "a1", 5051))
+        await trio.sleep(POLL_S + 1.0)
+        recovered = AgentsListed(agents=(), recovered=frozenset({"S1"}))
+        await here.tell(*[recovered] * (2 * LIST_MISSES_MAX))
+        assert here.sighted("a1") == ["S1"]
+        await here.tell(*[AgentsListed(agents=())] * LIST_MISSES_MAX)
+        assert here.sighted("a1") == ["-"]
 
 
 async def test_a_stranger_cannot_be_lost(autojump_clock: MockClock) -> None:

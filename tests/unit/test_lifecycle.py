@@ -357,6 +357,21 @@ def test_a_running_task_of_ours_that_the_record_does_not_know_is_adopted() -> No
     story.until_phase(Phase.READY)
 
 
+def test_what_runs_is_adopted_in_place_of_a_first_survey_that_is_only_wished_for() -> None:
+    """Its offer came before the master told of the task: a kill would cut an installation short."""
+    story = Story()
+    story.sighted()
+    wished = story.record.task
+    assert wished is not None
+    assert wished.step == "survey"
+    story.status("TASK_RUNNING", task_id=STRANGER, uuid="u")
+    assert not story.did(effects.Kill)
+    assert effects.Withdraw(task_id=wished.task_id) in story.todo
+    assert (story.running, story.record.task and story.record.task.task_id) == ("sds", STRANGER)
+    story.ends(0)
+    story.until_phase(Phase.READY)
+
+
 def test_a_second_task_is_killed() -> None:
     story = Story()
     story.until_running("sds")
