@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from tests.conftest import tier_needs
+from tests.conftest import TIERS, tier_needs
 from tools import check, lab
 from tools.pytest_run import ROOT, run_pytest
 
@@ -95,7 +95,16 @@ def _tiers(tally: Tally, only: list[str] | None) -> None:
         if needs:
             tally.lacks(tier, needs)
         else:
-            tally.add(tier, *(lab.run() if tier == "lab" else run_pytest("tests", "-m", tier)))
+            tally.add(
+                tier, *(lab.run() if tier == "lab" else run_pytest("tests", "-m", _own(tier)))
+            )
+
+
+def _own(tier: str) -> str:
+    """Tests of several tiers run once, with the last of them."""
+    names = list(TIERS)
+    later = names[names.index(tier) + 1 :]
+    return " and ".join([tier, *(f"not {name}" for name in later)])
 
 
 if __name__ == "__main__":

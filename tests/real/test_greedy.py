@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 OFFERS: Final = int(os.environ.get("GREEDY_OFFERS", "300"))
 AGENTS: Final = 12
-NEWCOMERS_MAX: Final = 12  # one after the other, as long as there were too few offers
+NEWCOMERS_MAX: Final = 24  # one after the other, as long as there were too few offers
 SEED: Final = 7
 WORST_MS: Final = 30_000.0
 PATIENCE_S: Final = 600.0
