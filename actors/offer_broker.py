@@ -36,7 +36,7 @@ from actors.messages import (
 )
 from actors.offer_flow import OfferFlow
 from actors.task_book import TaskBook
-from actors.want_book import WantBook
+from actors.want_book import WantBook, Wanted
 from domain import inbox
 from domain.agent import parse_task_id
 from domain.inbox import AgentInbox
@@ -167,6 +167,7 @@ class OfferBroker:
         self.offers.clear()
         self.met.clear()
         self.inverse.void()
+        self.wants.afresh(trio.current_time())
         self.book.subscribed(trio.current_time())
         if self.flow.suppressed and self.wants:
             self.flow.suppressed = False  # SUBSCRIBE said so already; the next revive corrects it
@@ -199,7 +200,7 @@ class OfferBroker:
         for offer in offers:
             self.met.setdefault(offer.agent_id, now)
         wanted = self.wants.of_agents(offer.agent_id for offer in offers)
-        needs = [self.flow.need(one.want) for one in wanted if self._may_begin(one.want, now)]
+        needs = [self.flow.need(one.want) for one in wanted if self._may_begin(one, now)]
         found = match(needs, offers, now_s=self.wall())
         for one in found.matches:
             await self._accept(one)
@@ -210,11 +211,12 @@ class OfferBroker:
                 unmet.judged(now)
         await self._decline(found)
 
-    def _may_begin(self, want: Want, now: float) -> bool:
+    def _may_begin(self, wanted: Wanted, now: float) -> bool:
         """False while an agent may run a task of a life whose store was lost.
 
         The master tells of it when it is asked after that agent has come.
         """
+        want = wanted.want
         shown = self.board.agents.get(want.host)
         if not self.adopted() or (shown is not None and shown.facts is not None):
             return True
@@ -222,6 +224,7 @@ class OfferBroker:
             return now - self.book.asked_all_at >= ANSWERED_S
         self.book.ask_for_all(now)
         self.board.verdicts[want.host] = EARLIER_LIFE
+        wanted.judged(now)
         return False
 
     async def _accept(self, one: Match) -> None:
@@ -290,7 +293,6 @@ class OfferBroker:
             return
         self.wants.put(want, trio.current_time())
         self.board.verdicts.setdefault(want.host, NO_OFFER_YET)
-        self.flow.idle_since = trio.current_time()
         if held is not None:
             self._never_sent(held.want, "another task of this agent was wanted instead")
 

@@ -48,6 +48,7 @@ class OfferFlow:
     _revives: Pace = attrs.field(
         factory=lambda: Pace(every_s=REVIVE_EVERY_S, burst=REVIVE_BURST), init=False
     )
+    _were_blocked: set[str] = attrs.field(factory=set, init=False)  # hosts, at the last look
     _revived_at: float = float("-inf")
     _renew_at: float = float("-inf")
     _renew_pause_s: float = RENEW_EVERY_S
@@ -81,15 +82,25 @@ class OfferFlow:
         """What the master's list knows wins; what the last offer showed stands for a while."""
         for wanted in self.wants:
             host, why = wanted.want.host, self._blocked(wanted)
+            was_blocked = host in self._were_blocked
+            self._were_blocked.discard(host)
             if why:
+                self._were_blocked.add(host)
                 self.board.verdicts[host] = why
-            elif wanted.judged_at is None or now - wanted.judged_at >= TOLD_S:
+            elif was_blocked or wanted.judged_at is None or now - wanted.judged_at >= TOLD_S:
                 seen = self.board.seen.get(wanted.want.task.agent_id)
                 self.board.verdicts[host] = why_not_offered(self.need(wanted.want), seen)
 
     def call(self, now: float, *, busy: bool) -> calls.Revive | calls.Suppress | None:
         """What to tell the master now. `busy`: a task is on its way whose word is waited for."""
-        due = [one for one in self.wants if now >= one.ask_at and not self._blocked(one)]
+        if self.wants or busy:
+            self.idle_since = now
+        due = []
+        for wanted in self.wants:
+            if self._blocked(wanted):
+                wanted.blocked(now)
+            elif now >= wanted.ask_at:
+                due.append(wanted)
         # Where no list shows new agents, only offers do.
         wrongly = self.suppressed and (bool(self.wants) or not self.may_suppress())
         if (due or wrongly) and now - self._revived_at >= REVIVE_GAP_S and self._revives.take(now):
@@ -98,7 +109,7 @@ class OfferFlow:
             for wanted in due:
                 wanted.asked(now)
             return calls.Revive()
-        idle = not self.wants and not busy and now - self.idle_since >= SUPPRESS_AFTER_S
+        idle = now - self.idle_since >= SUPPRESS_AFTER_S
         if idle and not self.suppressed and self.may_suppress():
             self._set(suppressed=True)
             return calls.Suppress()
@@ -116,11 +127,11 @@ class OfferFlow:
         puzzling = [
             one.want.host
             for one in self.wants
-            if one.offerless_s(now) >= OFFERLESS_S and not self._blocked(one)
+            if one.asks and one.offerless_s(now) >= OFFERLESS_S and not self._blocked(one)
         ]
         if not puzzling:
             self._renew_pause_s = RENEW_EVERY_S
-        if not puzzling or now < self._renew_at:
+        if not puzzling or now < max(self._renew_at, self._revived_at + REVIVE_GAP_S):
             return False
         self._renew_at = now + self._renew_pause_s
         self._renew_pause_s = min(RENEW_CEILING_S, 2 * self._renew_pause_s)

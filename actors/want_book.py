@@ -17,10 +17,14 @@ OFFERLESS_S: Final = 300.0  # then the master may believe that we hold its agent
 
 @attrs.define
 class Wanted:
-    """`judged_at`: when an offer of its agent was last found wanting. Times of the run's clock."""
+    """Times of the run's clock.
+
+    `judged_at`: when an offer of its agent was last found wanting. `offerable_since`: since then
+    nothing that we know of keeps Mesos from offering it.
+    """
 
     want: Want
-    since: float
+    offerable_since: float
     ask_at: float
     asks: int = 0
     judged_at: float | None = None
@@ -34,8 +38,11 @@ class Wanted:
         self.asks += 1
         self.ask_at = now + min(ASK_CEILING_S, ASK_AGAIN_S * 2.0 ** min(self.asks - 1, 8))
 
+    def blocked(self, now: float) -> None:
+        self.offerable_since = now
+
     def offerless_s(self, now: float) -> float:
-        return now - max(self.since, self.judged_at or self.since)
+        return now - max(self.offerable_since, self.judged_at or self.offerable_since)
 
 
 @attrs.define
@@ -67,6 +74,11 @@ class WantBook:
         if found is not None and self._by_agent.get(found.want.task.agent_id) == host:
             del self._by_agent[found.want.task.agent_id]
         return found
+
+    def afresh(self, now: float) -> None:
+        """Another subscription: offers come anew."""
+        for wanted in self:
+            wanted.blocked(now)
 
     def of_agents(self, agent_ids: Iterable[str]) -> list[Wanted]:
         hosts = [self._by_agent.get(agent_id) for agent_id in dict.fromkeys(agent_ids)]

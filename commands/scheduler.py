@@ -57,6 +57,7 @@ from web.server import WebServerError, serve
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_CRASHED: Final = 3
+TRY_PORT_S: Final = 15.0
 WAIT_QUIETLY_S: Final = 2.0  # a start that takes no longer needs no web server of its own
 
 log = structlog.get_logger()
@@ -197,9 +198,17 @@ async def _answer_meanwhile(
     """/healthz while the store is waited for: who restarts us would only make us wait anew."""
     with trio.move_on_after(WAIT_QUIETLY_S):
         await over.wait()
-    if not over.is_set() and settings.rest_port:
-        app = create_waiting_app(settings, redactor, lambda: waiting.why)
-        await serve(app, host=settings.rest_bind, port=settings.rest_port, stop=over)
+    if not settings.rest_port:
+        return  # nobody would know where
+    app = create_waiting_app(settings, redactor, lambda: waiting.why)
+    while not over.is_set():
+        try:
+            await serve(app, host=settings.rest_bind, port=settings.rest_port, stop=over)
+        except WebServerError as error:
+            # On one host the scheduler that we wait for has the port. It will not keep it.
+            log.warning("no web server while we wait", reason=str(error))
+            with trio.move_on_after(TRY_PORT_S):
+                await over.wait()
 
 
 async def production(

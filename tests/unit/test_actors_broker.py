@@ -32,6 +32,7 @@ from actors.offer_flow import (
     SUPPRESS_AFTER_S,
 )
 from actors.task_book import KILL_EVERY_S, LAUNCH_PATIENCE_S, RECONCILE_ALL_S
+from actors.want_book import OFFERLESS_S
 from domain import inbox
 from domain.offers import Matching, Need, match
 from domain.storage import StorageSnapshot
@@ -591,8 +592,34 @@ async def test_a_full_agent_does_not_cost_the_subscription(autojump_clock: MockC
         await trio.sleep(2000.0)
         assert renewals == []
         here.broker.board.seen = {"S1": listed()}
-        await trio.sleep(10.0)
+        await trio.sleep(OFFERLESS_S - 10.0)
+        assert renewals == [], "a REVIVE may bring its offers"
+        await trio.sleep(60.0)
         assert len(renewals) == 1
+
+
+async def test_a_new_subscription_is_given_time_to_bring_offers(autojump_clock: MockClock) -> None:
+    renewals: list[float] = []
+    async with desk() as here:
+        here.broker.renew = lambda: renewals.append(trio.current_time())
+        await here.tell(want())
+        await trio.sleep(100.0)
+        await here.stream_breaks()
+        await trio.sleep(1000.0)
+        await here.subscribe()
+        await trio.sleep(OFFERLESS_S - 10.0)
+        assert renewals == []
+
+
+async def test_nothing_wanted_for_a_minute_means_a_minute_after_the_last_task(
+    autojump_clock: MockClock,
+) -> None:
+    async with desk() as here:
+        await here.tell(want())
+        await trio.sleep(120.0)
+        await here.offered(offer(1))
+        await trio.sleep(SUPPRESS_AFTER_S - 5.0)
+        assert here.of(calls.Suppress) == []
 
 
 # -- maintenance ----------------------------------------------------------------------------------

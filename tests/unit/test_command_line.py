@@ -249,8 +249,7 @@ def test_a_second_scheduler_stands_by_and_takes_over(scheduler: Scheduler) -> No
     scheduler.wait("the first", lambda: scheduler.get("/v1/status"))
     second.start()
     try:
-        health = second.wait("the second", lambda: second.get("/healthz")) or {}
-        assert "waiting for the store" in health["reasons"][0]
+        wait_reason(second, "waiting for the store")
         scheduler.kill()
         second.wait("the takeover", lambda: "agents" in second.get("/v1/status"))
         assert second.stop() == 0

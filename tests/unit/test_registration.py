@@ -6,12 +6,13 @@ from typing import Any
 
 import attrs
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.master_link import PAUSE_SLOW_S, UNANSWERED_S
 from actors.master_session import FIRST_FAILOVER_S
 from actors.ports import LeaderUnknownError
 from protocol.mesos import calls
+from protocol.mesos.session import Verdict
 from simulation.http_server import Cut, Reply, Request
 from simulation.mesos_observed import CallReceived, StreamOpened
 from tests.unit.actor_doubles import drained
@@ -164,6 +165,42 @@ async def test_who_comes_back_in_time_is_not_taken_over(autojump_clock: MockCloc
             await trio.sleep(3 * PAUSE_SLOW_S)
             assert "another scheduler is active" in here.now.detail
             assert here.keep.stored == []
+
+
+async def test_a_framework_that_was_seen_long_ago_is_looked_at_again(
+    autojump_clock: MockClock,
+) -> None:
+    """Its scheduler may live, and be between two subscriptions at this very moment."""
+    async with line(adopt=True) as here:
+        ours = await lose_the_store(here)
+        registration = here.link.registration
+        assert isinstance(await registration.find(MASTER), Verdict)
+        theirs = legacy_info(
+            name=INFO.name,
+            role=INFO.role,
+            id={"value": ours},
+            failover_timeout=6000.0,
+            checkpoint=True,
+        )
+        other = await here.there.subscribed(theirs, framework_id=ours)
+        assert "active" in said(await registration.find(MASTER))
+        await trio.sleep(3600.0)
+        other.close()
+        await wait_all_tasks_blocked()
+        assert "if nobody comes back" in said(await registration.find(MASTER))
+        await trio.sleep(200.0)
+        assert "if nobody comes back" in said(await registration.find(MASTER)), "nobody looked"
+        await trio.sleep(40.0)
+        assert await registration.find(MASTER) is None
+        assert here.keep.stored == [ours]
+        assert here.link.session.adopted
+        await registration.keep("")
+        assert not here.link.session.adopted, "the next one is as old as its store"
+
+
+def said(verdict: object) -> str:
+    assert isinstance(verdict, Verdict)
+    return verdict.sentence
 
 
 async def test_a_new_master_is_not_asked_before_its_agents_are_back(
