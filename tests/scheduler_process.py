@@ -166,7 +166,10 @@ class Scheduler:
         return content
 
     def get(self, path: str) -> Json:
+        """Raises OSError, too, while it answers that it waits for its store."""
         decoded: Json = json.loads(self.read(path))
+        if str(decoded.get("error", "")).startswith("not yet"):
+            raise ConnectionError(decoded["error"])
         return decoded
 
     def wait(self, what: str, look: Callable[[], T], timeout_s: float = PATIENCE_S) -> T | None:

@@ -236,7 +236,7 @@ def test_health_is_answered_while_the_store_is_waited_for(scheduler: Scheduler) 
     assert health is not None
     assert health["status"] == "degraded"
     assert "no master tells which ZooKeeper it uses" in health["reasons"][0]
-    assert "not yet" in scheduler.get("/v1/agents")["error"]
+    assert "not yet" in json.loads(scheduler.read("/v1/agents"))["error"]
     assert scheduler.stop() == 0
     assert "Traceback" not in scheduler.text()
 
