@@ -1,4 +1,4 @@
-"""The text of a step: the common prelude and the step's own script, as one command."""
+"""The text of a step: the common prelude, the parts that it names, and its own script."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 STEP_CHARACTERS_MAX: Final = 64 * 1024  # Linux takes 128 KiB as one argument of `sh -c`
 _NAME: Final = re.compile(r"[a-z][a-z_-]{0,31}")
 _PRELUDE: Final = "_lib"
+_PARTS: Final = re.compile(r"^# parts: (.*)$", re.MULTILINE)  # a line of the step's own script
 
 
 class StepTextError(Exception):
@@ -20,7 +21,10 @@ def script_text(name: str, steps_dir: Path | None = None) -> str:
     """The command of step `name`, from the packaged scripts or from `steps_dir`. StepTextError."""
     if not _NAME.fullmatch(name):
         raise StepTextError(f"there is no step {name!r}")
-    text = f"{_read(_PRELUDE, steps_dir)}\n{_read(name, steps_dir)}"
+    own = _read(name, steps_dir)
+    named = _PARTS.search(own)
+    parts = (_PRELUDE, *(named.group(1).split() if named else ()))
+    text = "\n".join([*(_read(part, steps_dir) for part in parts), own])
     if len(text.encode()) > STEP_CHARACTERS_MAX:
         raise StepTextError(f"step {name} has more than {STEP_CHARACTERS_MAX} bytes")
     return text

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from install_steps.texts import script_text
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 LEFT_OUT: Final = (".venv", "build", "dist", ".hypothesis", ".git")
 SCRIPT_FOLDERS: Final = ("install_steps/scripts", "tests/steps_inert")
@@ -94,15 +96,14 @@ def _imports() -> Result:
 
 
 def _shell() -> Result:
-    """Every step as it is sent: the common part in front of it."""
+    """Every step as it is sent: with the parts that it names."""
     if shutil.which("shellcheck") is None:
         return "missing", "shellcheck is missing: apt-get install shellcheck"
     said = []
     for folder in SCRIPT_FOLDERS:
-        common = (ROOT / folder / "_lib.sh").read_text(encoding="utf-8")
-        for script in sorted((ROOT / folder).glob("*.sh")):
-            body = "" if script.name == "_lib.sh" else script.read_text(encoding="utf-8")
-            state, output = _run("shellcheck", "-s", "sh", "-", text=common + body)
+        for script in sorted((ROOT / folder).glob("[!_]*.sh")):
+            text = script_text(script.stem, ROOT / folder)
+            state, output = _run("shellcheck", "-s", "sh", "-", text=text)
             said += [f"{script.relative_to(ROOT)}: {output}"] if state != "ok" else []
     for plain in PLAIN_SCRIPTS:
         state, output = _run("shellcheck", plain)

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _services
 # Arms a restart of the Mesos agent. The program that the isolator step left does it, outlives this
 # task, and judges the new settings.
 begin_step agent-restart lock

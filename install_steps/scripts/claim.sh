@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _disks
 # The last look before the Gateway is told to take disks. Changes nothing.
 begin_step claim lock
 PATHS='A-Za-z0-9_./:+=,@%#! -'

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _services
 # Health check of the keeper: exit 0 is healthy.
 begin_step keeper_health
 

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _packages
 # Kernel first, then packages, then the key that secrets are sealed for.
 begin_step prerequisites lock
 find_platform

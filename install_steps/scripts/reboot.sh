@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _services
 # Arms a reboot. The host asks for its permit later, by itself, and silence means no.
 begin_step reboot lock
 can_arm

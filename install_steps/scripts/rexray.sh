@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _packages _fetch _install _services
 # The volume driver: package, configuration with the opened secret, boot order, service.
 begin_step rexray lock
 find_platform

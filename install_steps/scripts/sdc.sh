@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _packages _fetch _install _services
 # The storage client: package with MDM_IP, kernel module, and a list of managers that is ours.
 begin_step sdc lock
 find_platform

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _packages _fetch _install _services
 # The storage server. It gets its domain, pool and devices through the Gateway, not from here.
 begin_step sds lock
 find_platform

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# parts: _services _disks _survey_disks
 # Says what is there, changes nothing, and understands nothing: every frame is the raw output of
 # a command, in base64. The scheduler reads them.
 begin_step survey
@@ -51,101 +52,26 @@ receipts() {
     set -f
 }
 
+# Only one that was started a moment ago is worth the time of a second look.
+is_young() {
+    young_since=$(systemctl show --property=ActiveEnterTimestampMonotonic "$1.service")
+    young_since=${young_since#*=}
+    young_now=$(cut -d . -f 1 /proc/uptime)
+    [ $((young_now - ${young_since:-0} / 1000000)) -lt 3 ]
+}
+
 service_state() {
     case $INIT in
-        systemd) bounded systemctl is-active "$1.service" ;;
+        systemd)
+            if service_active "$1" && is_young "$1" && ! service_stays "$1"; then
+                echo activating
+            else
+                bounded systemctl is-active "$1.service"
+            fi
+            ;;
         upstart) bounded initctl status "$1" || bounded service "$1" status ;;
         *) bounded service "$1" status ;;
     esac
-}
-
-stable_links() {
-    set +f
-    for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
-        [ -L "$link" ] || continue
-        printf '%s %s\n' "$link" "$(readlink -f "$link")"
-    done
-    set -f
-}
-
-value_of() {
-    value=
-    IFS= read -r value <"$2" 2>/dev/null || :
-    printf '%s=%s\n' "$1" "$value"
-}
-
-# names_in FOLDER...: the entries of these folders, blank separated.
-names_in() {
-    set +f
-    for folder in "$@"; do
-        for entry in "$folder"/*; do
-            [ -e "$entry" ] || [ -L "$entry" ] || continue
-            printf '%s ' "${entry##*/}"
-        done
-    done
-    set -f
-}
-
-partitions_in() {
-    set +f
-    for entry in "$1"/*/partition; do
-        [ -e "$entry" ] || continue
-        entry=${entry%/partition}
-        printf '%s ' "${entry##*/}"
-    done
-    set -f
-}
-
-disk_values() {
-    printf 'node=%s\nsysfs=%s\npath=%s\n' "$1" "${2##*/}" "$2"
-    value_of device "$2/dev"
-    value_of size "$2/size"
-    value_of ro "$2/ro"
-    value_of removable "$2/removable"
-    value_of partition "$2/partition"
-    value_of transport "$2/device/transport"
-    value_of dm-uuid "$2/dm/uuid"
-    printf 'partitions=%s\n' "$(partitions_in "$2")"
-    printf 'slaves=%s\n' "$(names_in "$2/slaves")"
-    disk_holders=$(names_in "$2/holders")
-    for part in $(partitions_in "$2"); do
-        disk_holders="$disk_holders$(names_in "$2/$part/holders")"
-        printf 'partition-device='
-        cat "$2/$part/dev"
-    done
-    printf 'holders=%s\n' "$disk_holders"
-}
-
-device_nodes() {
-    set +f
-    for node in /dev/* /dev/cciss/*; do
-        [ -b "$node" ] || continue
-        [ -L "$node" ] && continue
-        printf '%s\n' "$node"
-    done
-    set -f
-}
-
-# survey_disk NUMBER NODE: only what may be a candidate at all is opened and read.
-survey_disk() {
-    sysfs=$(sysfs_of "$2")
-    [ -e "$sysfs/size" ] || return 0
-    frame "disk.$1.sysfs" disk_values "$2" "$sysfs"
-    [ -e "$sysfs/partition" ] && return 0
-    case "${sysfs##*/} ${2##*/}" in
-        ram* | sr* | fd* | zram* | scini* | *' scini'*) return 0 ;;
-    esac
-    sectors=0
-    IFS= read -r sectors <"$sysfs/size" || :
-    [ "$sectors" -gt 0 ] || return 0
-    frame "disk.$1.udev" bounded udevadm info --query=property --name="$2"
-    frame "disk.$1.blkid" bounded blkid -p -o export "$2"
-    blank=no
-    [ "$frame_status" = 2 ] && blank=yes
-    frame "disk.$1.open" opens_exclusively "$2"
-    if [ "$frame_status" = 0 ] && [ "$blank" = yes ]; then
-        frame "disk.$1.zero" looks_zero "$2" $((sectors * 512))
-    fi
 }
 
 frame os-release cat /etc/os-release

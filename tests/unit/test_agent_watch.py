@@ -81,7 +81,7 @@ class Watch:
             f"ISOLATION_TO=new INIT={init} GUARD=guard WAIT=wait pid=7\n"
         )
         step = script_text("isolator")
-        writer = step[step.index("\nwatcher() {") : step.index("\n# The agent starts with")]
+        writer = step[step.index("\nwatcher() {") : step.index("\nWATCH\n}\n") + 9]
         written = shell(f"{given}{writer}\nwatcher\n", self.folder)
         assert written.stderr == ""
         (self.folder / "bin" / "agent-watch.more").write_text(more)
