@@ -186,6 +186,7 @@ class AgentActor:
                     host=host,
                     address=self.agent.record.address,
                     provides_storage=effect.provides_storage,
+                    boots=effect.boots,
                 )
                 links.gate.offer(ask)
             case effects.FreeReboot(keep=keep):

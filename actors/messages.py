@@ -163,6 +163,7 @@ class AskReboot:
     host: str
     address: str
     provides_storage: bool
+    boots: bool = True
 
 
 @attrs.frozen(kw_only=True)

@@ -75,13 +75,14 @@ class RolloutGate:
         facts = record.facts
         if facts is not None and Receipt(step=AGENT_RESTART, state="kept") in facts.receipts:
             self.kept.add(record.host)
-        permit = record.reboot.permit if record.reboot is not None else ""
+        permit = record.disrupt or (record.reboot.permit if record.reboot is not None else "")
         if permit or record.rebooted:
             self.rebooting[record.host] = Rebooting(
                 host=record.host,
                 address=record.address,
                 provides_storage=bool(record.sds_id),
                 permit=permit,
+                boots=not record.disrupt,
             )
 
     async def run(self) -> None:
@@ -198,16 +199,15 @@ class RolloutGate:
         for host, ask in list(self.reboot_queue.items()):
             held = self.rebooting.get(host)
             # One that came back and needs another reboot holds its place without a permit.
-            candidate = (
-                held
-                if held is not None and held.permit
-                else Rebooting(
-                    host=host,
-                    address=ask.address,
-                    provides_storage=ask.provides_storage,
-                    permit=self.chance.secret_token(),
-                )
+            candidate = Rebooting(
+                host=host,
+                address=ask.address,
+                provides_storage=ask.provides_storage,
+                permit=held.permit if held is not None else "",
+                boots=ask.boots,
             )
+            if not candidate.permit:
+                candidate = attrs.evolve(candidate, permit=self.chance.secret_token())
             why_not = rollout.may_begin(candidate, self._view(), self.limits)
             self.board.gate_verdicts[host] = why_not
             if why_not:
@@ -218,7 +218,7 @@ class RolloutGate:
                 self.rebooting[host] = candidate
                 del self.reboot_queue[host]
                 self.board.gate_verdicts.pop(host, None)
-                log.info("reboot granted", host=host)
+                log.info("reboot granted" if ask.boots else "SDS restart granted", host=host)
 
     def _holder(self, permit: str) -> Rebooting | None:
         return next((r for r in self.rebooting.values() if permit and r.permit == permit), None)

@@ -184,6 +184,7 @@ class AgentRecord:
     joined: bool = False
     probe: str = ""  # "", mapped:<volume id>, seen:<volume id>, ok, off, skipped: <why>
     reboot: Reboot | None = None
+    disrupt: str = ""  # permit to replace the SDS, held until the storage cluster is whole again
     restart: bool = False  # what is installed holds after a restart of the Mesos agent
     # Its turn to change the Mesos agent: "", granted, begun (settings may be written), armed (the
     # host watches the restart).

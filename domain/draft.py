@@ -139,6 +139,8 @@ class Draft:
             self.give_slot_back()
             if self.record.restarting == "granted":
                 self.end_turn()
+        if phase in AT_REST and phase is not Phase.LOST:
+            self.end_disruption()  # a storage cluster that is not whole stops the others by itself
         if phase in AT_REST and self.record.restarting not in _KEEPS_TURN[phase]:
             # Also when we know of none: a grant may have been lost in a crash.
             self.end_turn()
@@ -368,7 +370,12 @@ class Draft:
         self.signal(Signal.DENIED, why)
         self.failed_attempt("reboot", why)
 
+    def end_disruption(self) -> None:
+        if self.record.disrupt:
+            self.change(disrupt="")
+            self.do(effects.FreeReboot(keep=self.record.rebooted))
+
     def whole_again(self) -> None:
-        if self.record.rebooted:
-            self.change(rebooted=False)
+        if self.record.rebooted or self.record.disrupt:
+            self.change(rebooted=False, disrupt="")
             self.do(effects.FreeReboot())

@@ -62,7 +62,10 @@ class FreeSlot:
 
 @attrs.frozen(kw_only=True)
 class AskReboot:
+    """For the place of a host whose storage goes down. `boots` False: only its SDS restarts."""
+
     provides_storage: bool
+    boots: bool = True
 
 
 @attrs.frozen(kw_only=True)

@@ -335,6 +335,9 @@ def _reboot_granted(draft: Draft, message: inbox.RebootGranted) -> None:
     held = record.reboot.permit if record.reboot is not None else ""
     if record.phase is Phase.REBOOTING and held == message.permit:
         return  # asked twice, granted twice: it is one permission
+    if record.phase is Phase.INSTALLING and progress.disrupts_next(draft):
+        draft.change(disrupt=message.permit, reason="")
+        return
     if record.phase is not Phase.REBOOT_WANTED or record.reboot is None:
         draft.do(effects.FreeReboot(keep=record.rebooted))
         return

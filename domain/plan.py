@@ -23,6 +23,7 @@ class PlannedStep:
     `reboot_blocks_join`: what comes after it needs the host rebooted first.
     `survey_after`: what comes after it needs facts that it makes (the host's key).
     `restarts_agent`: it changes the Mesos agent's settings, which hosts do one after the other.
+    `disrupts`: it restarts a running SDS, which takes a fault unit down for a moment.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PlannedStep:
     reboot_blocks_join: bool = False
     survey_after: bool = False
     restarts_agent: bool = False
+    disrupts: bool = False
 
 
 def in_pool(pool: str) -> str:

@@ -136,6 +136,8 @@ def _install(draft: Draft) -> None:
         return
     if (step is None or step.restarts_agent) and not _has_turn(draft):
         return
+    if step is not None and step.disrupts and not _may_disrupt(draft):
+        return
     if not _has_slot(draft) or not _is_fresh(draft):
         return
     if step is None or step.restarts_agent:
@@ -151,6 +153,22 @@ def _has_turn(draft: Draft) -> bool:
     if ask(draft, "restart", SLOT_PATIENCE_S):
         draft.change(reason="waits for its turn to restart the Mesos agent")
         draft.do(effects.AskRestart())
+    return False
+
+
+def disrupts_next(draft: Draft) -> bool:
+    step = draft.plan.next_wanted(frozenset(draft.record.done))
+    return step is not None and step.disrupts
+
+
+def _may_disrupt(draft: Draft) -> bool:
+    """Storage first: a running SDS is replaced as a host is rebooted, one fault unit at a time."""
+    if draft.record.disrupt:
+        return True
+    draft.give_slot_back()
+    if ask(draft, "reboot", SLOT_PATIENCE_S):
+        draft.change(reason="waits for the permission to replace its SDS, which restarts it")
+        draft.do(effects.AskReboot(provides_storage=True, boots=False))
     return False
 
 

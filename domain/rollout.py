@@ -26,12 +26,16 @@ class Limits:
 
 @attrs.frozen(kw_only=True)
 class Rebooting:
-    """A host whose reboot is granted; it holds its place until it is whole again."""
+    """A host whose reboot is granted; it holds its place until it is whole again.
+
+    `boots` False: its SDS is replaced, which takes its data away for a moment, as a reboot does.
+    """
 
     host: str
     address: str
     provides_storage: bool
     permit: str
+    boots: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -73,9 +77,10 @@ def may_change_soon(why_not: str) -> bool:
 def may_begin(candidate: Rebooting, view: View, limits: Limits) -> str:
     """Empty if the reboot may be prepared now; otherwise why not, for people."""
     others = [r for host, r in view.rebooting.items() if host != candidate.host]
-    if len(others) >= limits.reboots:
+    at_once = limits.reboots if candidate.boots else max(limits.reboots, 1)
+    if len(others) >= at_once:
         names = ", ".join(sorted(r.host for r in others))
-        return f"{len(others)} of {limits.reboots} reboots are under way ({names})"
+        return f"{len(others)} of {at_once} reboots are under way ({names})"
     return may_go(candidate, view, limits)
 
 
@@ -86,7 +91,7 @@ def may_go(
 
     `looked_after`: the snapshot must be younger than that, as well as younger than 10 s.
     """
-    if limits.reboots < 1:
+    if limits.reboots < 1 and candidate.boots:
         return "reboots are switched off (-rollout.reboots, -debug or -mode=observe)"
     if not view.subscribed:
         return "there is no subscription to Mesos: nobody would see it come back"
@@ -100,7 +105,7 @@ def may_go(
     others = [r for host, r in view.rebooting.items() if host != candidate.host]
     mine = storage.sds_at(candidate.address)
     wrong = unit_down(storage, mine, others) if mine is not None else ""
-    return wrong or _own_host(candidate, view, limits)
+    return wrong or (_own_host(candidate, view, limits) if candidate.boots else "")
 
 
 def unit_down(storage: StorageSnapshot, mine: SdsState, others: Sequence[Rebooting] = ()) -> str:

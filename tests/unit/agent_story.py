@@ -33,6 +33,7 @@ class Story:
     todo: tuple[effects.Effect, ...] = ()  # of the last message
     log: list[effects.Effect] = attrs.field(factory=list)
     installed: set[str] = attrs.field(factory=set)
+    disrupts: tuple[str, ...] = ()  # steps that restart a running SDS
     blocked: str = ""
     fault: str = ""
     disks: tuple[str, ...] = ()
@@ -149,6 +150,7 @@ class Story:
                 name=name,
                 state="satisfied" if name in self.installed else "wanted",
                 restarts_agent=name == "isolator",
+                disrupts=name in self.disrupts,
             )
             for name in self.steps
         ]
