@@ -11,19 +11,32 @@ from pathlib import Path
 from typing import Final
 
 from tests.conftest import tier_needs
-from tests.lab import tree
+from tests.lab import tree_rpm
 from tools.pytest_run import ROOT, run_pytest
 
+FIRST: Final = (
+    "test_fidelity.py",
+    "test_agent_restart.py",
+    "test_package_faults.py",
+)  # the longest
+LONG: Final = frozenset({"test_interrupts.py", "test_init_systems.py", "test_uninstall.py"})
 COUNTS: Final = "LAB_COUNTS"  # each lab adds a line to this file: its hosts, and those ready
 
 
 def run() -> tuple[int, int]:
     """How many tests passed and failed."""
-    tree.prepare()
-    files = sorted(f"tests/lab/{path.name}" for path in (ROOT / "tests/lab").glob("test_*.py"))
+    tree_rpm.prepare()
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda file: run_pytest(file, quiet=True), files))
+        results = list(pool.map(lambda name: run_pytest(f"tests/lab/{name}", quiet=True), _files()))
     return sum(passed for passed, _ in results), sum(failed for _, failed in results)
+
+
+def _files() -> list[str]:
+    """The longest first. Those of LONG take a quarter of an hour more: only when asked for."""
+    names = {path.name for path in (ROOT / "tests/lab").glob("test_*.py")}
+    if os.environ.get("LONG") != "1":
+        names -= LONG
+    return sorted(names, key=lambda name: (name not in FIRST, name))
 
 
 def main() -> int:

@@ -19,7 +19,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from tests.lab import tree
+from tests.lab import tree, tree_rpm
+from tests.lab.packages import FAMILIES
 from tests.lab.site import HostPlan, Site
 from tests.scheduler_process import ROOT, wait_for
 
@@ -33,7 +34,7 @@ def main() -> int:
     folder: Path = options.folder or tree.cache_dir() / "by-hand"
     match options.command:
         case "prepare":
-            print(tree.prepare())
+            print(tree.prepare(), tree_rpm.prepare().root)
             return 0
         case "start":
             return _start(folder, options.hosts, run=options.run)
@@ -89,7 +90,8 @@ def _serve(folder: Path, hosts: int, *, run: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     (folder / "lab.pid").write_text(json.dumps([os.getpid(), _born(os.getpid())]))
-    with Site(folder / "site", [HostPlan()] * hosts) as site:
+    plans = [HostPlan(family=FAMILIES[number % 2]) for number in range(hosts)]
+    with Site(folder / "site", plans) as site:
         if run:
             site.scheduler.start()
             site.scheduler.wait_subscribed()

@@ -16,12 +16,14 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
 import attrs
 
 from tests.lab.tree import SYSTEM_PATH
+from tests.lab.tree_sysv import BOOTED, DISKS, SYSTEMD
 from tests.scheduler_process import wait_for
 
 REBOOT_STATUS: Final = 133  # of nspawn, when the host inside ordered a reboot
@@ -36,6 +38,9 @@ _LOOP_GET_STATUS64: Final = 0x4C05
 _LOOP_INFO_BYTES: Final = 232
 _LOOP_FLAGS_AT: Final = 52
 _AUTOCLEAR: Final = 4
+# The kernel's death signal follows the thread that made a process, not the process of the thread:
+# one thread that lives as long as we do starts all hosts.
+_STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="starter")
 
 # Hosts that share a cgroup would end each other's services.
 _BOOT: Final = """
@@ -72,7 +77,8 @@ class DiskPlan:
 
 @attrs.define(kw_only=True)
 class Host:
-    """`files`: path in the host -> text, there before the first boot. `binds`: same path inside."""
+    """`files`: path in the host -> text, there before the first boot. `binds`: same path inside.
+    `init`: one of tree_sysv.INITS, which the tree has to fit."""
 
     name: str
     address: str
@@ -81,6 +87,7 @@ class Host:
     disks: Sequence[DiskPlan] = ()
     binds: Sequence[str] = ()  # as nspawn's --bind takes them
     files: Mapping[str, str] = attrs.field(factory=dict)
+    init: str = SYSTEMD
     unique: str = attrs.Factory(lambda self: f"lab-{os.getpid()}-{self.name}", takes_self=True)
     _wrapper: subprocess.Popen[bytes] | None = attrs.field(default=None, init=False)
     _console: IO[bytes] | None = attrs.field(default=None, init=False)
@@ -99,19 +106,22 @@ class Host:
         command += ["private", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
         command += ["sh", "-c", _BOOT.format(again=REBOOT_STATUS)]
         command += ["boot", str(self.tree), str(self.folder), self.unique, *self._nspawn()]
-        self._wrapper = subprocess.Popen(
+        self._wrapper = _STARTER.submit(
+            subprocess.Popen,
             command,
             stdin=subprocess.DEVNULL,
             stdout=self._console,
             stderr=self._console,
             env={"PATH": SYSTEM_PATH},
             start_new_session=True,
-        )
+        ).result()
 
     def wait_booted(self, timeout_s: float = BOOT_S) -> None:
         def booted() -> bool:
             if not self.is_on:
                 raise HostError(f"{self.name} is off: {self.console()[-1000:]}")
+            if self.init != SYSTEMD:
+                return not self.run("test", "-e", BOOTED, check=False).returncode
             state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
             if state == "degraded":
                 told = self.sh("systemctl --failed --no-legend; journalctl -q -p 4 | tail")
@@ -181,15 +191,10 @@ class Host:
         for name in ("upper", "work", "root"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if first:
-            links = "".join(
-                f"L /dev/disk/by-id/{disk.by_id} - - - - /dev/{disk.name}\n"
-                for disk in self.disks
-                if disk.by_id
-            )
             base = {
                 "/etc/machine-id": f"{self._machine_id()}\n",
                 "/etc/hostname": f"{self.name}\n",
-                "/etc/tmpfiles.d/lab-disks.conf": links,
+                **self._stable_names(),
             }
             for path, text in {**base, **self.files}.items():
                 self._write(path, text)
@@ -197,6 +202,15 @@ class Host:
             if disk.name not in self._loops:
                 self._attach(disk)
         (FREEZER / self.unique).mkdir(exist_ok=True)
+
+    def _stable_names(self) -> dict[str, str]:
+        """What makes the links of disks at each boot."""
+        by_id = {f"/dev/disk/by-id/{d.by_id}": f"/dev/{d.name}" for d in self.disks if d.by_id}
+        if self.init == SYSTEMD:
+            lines = [f"L {link} - - - - {node}\n" for link, node in by_id.items()]
+            return {"/etc/tmpfiles.d/lab-disks.conf": "".join(lines)}
+        lines = [f"mkdir -p {Path(link).parent}; ln -s {n} {link}\n" for link, n in by_id.items()]
+        return {DISKS: "".join(lines)}
 
     def _machine_id(self) -> str:
         return hashlib.sha256(f"{self.folder}".encode()).hexdigest()[:32]

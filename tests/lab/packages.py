@@ -1,7 +1,7 @@
 """Packages of the stand-ins, the catalog that names them, and the server that hands them out.
 
-The files are real: `dpkg` installs them in a lab host, and their scripts do what the originals'
-do. Every program is one file, a zip archive that Python runs.
+The files are real: `dpkg` or `rpm` installs them in a lab host, and their scripts do what the
+originals' do. Every program is one file, a zip archive that Python runs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,16 @@ from typing import Final
 
 import attrs
 
+from tests.lab import rpms, tree_rpm
+from tests.lab.standins import init_script
+
+DEB: Final = "deb"
+RPM: Final = "rpm"
+FAMILIES: Final = (DEB, RPM)
+OS_IDS: Final = {DEB: ("debian",), RPM: ("centos", "rocky")}
 STANDINS: Final = Path(__file__).resolve().parent / "standins"
 PYTHON: Final = b"#!/usr/bin/python3 -I\n"
+GATE: Final = "/run/lab-gate"  # in a host
 POLL_S: Final = 0.05  # how soon the server sees that it is to stop
 COMPONENTS: Final = ("sds", "sdc", "rexray", "dvdcli")
 VERSIONS: Final = {
@@ -46,11 +54,17 @@ _PROGRAMS: Final = {
     "dvdcli": {"dvdcli": "dvdcli"},
 }
 _UNITS: Final = {"sds": "sds", "sdc": "scini"}
+# rpm tells how many versions stay, dpkg a word.
+_REMOVED: Final = "case $1 in 0) set -- remove ;; *) exit 0 ;; esac\n"
+_UNIT_FOLDERS: Final = {DEB: "lib/systemd/system", RPM: "usr/lib/systemd/system"}
 
 
 @attrs.frozen(kw_only=True)
 class Built:
-    """One file, as the catalog says it. `attrs.evolve` makes the catalog say something wrong."""
+    """One file, as the catalog says it. `attrs.evolve` makes the catalog say something wrong.
+
+    `family`: whose package it is; empty for one that every host can unpack.
+    """
 
     component: str
     version: str
@@ -58,15 +72,28 @@ class Built:
     sha256: str
     size_bytes: int
     kernels: tuple[str, ...] = ()
+    family: str = DEB
 
 
-def build(folder: Path, *, kernels: Sequence[str]) -> tuple[Built, ...]:
+def build(
+    folder: Path, *, kernels: Sequence[str], families: Sequence[str] = (DEB,)
+) -> tuple[Built, ...]:
     """All four in `folder`. `kernels`: those that the SDC has a module for; `*` is allowed."""
-    return tuple(build_one(component, folder, kernels=kernels) for component in COMPONENTS)
+    return tuple(
+        build_one(component, folder, kernels=kernels, family=family)
+        for family in families
+        for component in COMPONENTS
+        if component != "dvdcli" or family == families[0]  # an archive fits every host
+    )
 
 
 def build_one(
-    component: str, folder: Path, *, version: str = "", kernels: Sequence[str] = ("*",)
+    component: str,
+    folder: Path,
+    *,
+    version: str = "",
+    kernels: Sequence[str] = ("*",),
+    family: str = DEB,
 ) -> Built:
     """One of COMPONENTS, perhaps with another version than usual."""
     version = version or VERSIONS[component]
@@ -81,11 +108,13 @@ def build_one(
             if component in _UNITS:
                 unit = f"{_UNITS[component]}.service"
                 text = (STANDINS / "units" / unit).read_bytes()
-                _put(tree / "lib/systemd/system" / unit, text, 0o644)
+                _put(tree / _UNIT_FOLDERS[family] / unit, text, 0o644)
+                _put_older_services(component, tree)
             if component == "sdc":
                 text = "".join(f"{kernel}\n" for kernel in kernels).encode()
                 _put(tree / "opt/emc/scaleio/sdc/kernels.txt", text, 0o644)
-            file = _deb(component, version, tree, folder)
+            make = _rpm if family == RPM else _deb
+            file = make(component, version, tree, folder)
     content = file.read_bytes()
     return Built(
         component=component,
@@ -94,17 +123,18 @@ def build_one(
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         kernels=tuple(kernels) if component == "sdc" else (),
+        family="" if component == "dvdcli" else family,
     )
 
 
-def catalog(built: Sequence[Built], base_url: str, *, os_id: str = "debian") -> str:
+def catalog(built: Sequence[Built], base_url: str) -> str:
     """What the scheduler's -catalog file says of these files on that server."""
     entries = []
     for package in built:
         entry: dict[str, object] = {
             "component": package.component,
             "version": package.version,
-            "platforms": [{"os_id": os_id}],
+            "platforms": [{"os_id": os_id} for os_id in _platforms(package.family)],
             "url": f"{base_url}/{package.file.name}",
             "sha256": package.sha256,
             "size_bytes": package.size_bytes,
@@ -114,6 +144,10 @@ def catalog(built: Sequence[Built], base_url: str, *, os_id: str = "debian") -> 
             entry["kernels"] = list(package.kernels)
         entries.append(entry)
     return json.dumps({"version": 1, "packages": entries}, indent=1)
+
+
+def _platforms(family: str) -> tuple[str, ...]:
+    return OS_IDS[family] if family else tuple(one for ids in OS_IDS.values() for one in ids)
 
 
 def program(module: str, version: str) -> bytes:
@@ -141,6 +175,14 @@ def _put(path: Path, content: bytes, mode: int) -> None:
     path.chmod(mode)
 
 
+def _put_older_services(component: str, tree: Path) -> None:
+    """What the package's own script takes on hosts that have another init system."""
+    name, (program, *_) = _UNITS[component], _PROGRAMS[component]
+    folder = tree / f"opt/emc/scaleio/{component}/services"
+    _put(folder / f"{name}.init", init_script.text(name, f"/{program}").encode(), 0o644)
+    _put(folder / f"{name}.conf", init_script.job(f"/{program}").encode(), 0o644)
+
+
 def _archive(tree: Path, file: Path) -> Path:
     with tarfile.open(file, "w:gz") as archive:
         archive.add(tree / "dvdcli", "dvdcli")
@@ -154,20 +196,59 @@ def _deb(component: str, version: str, tree: Path, folder: Path) -> Path:
     file = folder / f"EMC-ScaleIO-{component}-{version}.Debian.12.x86_64.deb"
     if component == "rexray":
         file = folder / f"rexray_{inside}_amd64.deb"
+    for script in (STANDINS / "maintainer").glob(f"{component}.*"):
+        text = f"#!/bin/sh\n{_scriptlet(script.name)}"
+        _put(tree / "DEBIAN" / script.suffix[1:], text.encode(), 0o755)
+    return _deb_of(name, inside, tree, file)
+
+
+def _deb_of(name: str, version: str, tree: Path, file: Path) -> Path:
     control = (
-        f"Package: {name}\nVersion: {inside}\nArchitecture: amd64\n"
+        f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
         "Maintainer: the lab <lab@example.invalid>\n"
         f"Description: stand-in for {name}, for tests\n"
     )
     _put(tree / "DEBIAN/control", control.encode(), 0o644)
-    for script in (STANDINS / "maintainer").glob(f"{component}.*"):
-        _put(tree / "DEBIAN" / script.suffix[1:], script.read_bytes(), 0o755)
     for inner in [tree, *tree.rglob("*")]:
         if inner.is_dir():
             inner.chmod(0o755)  # dpkg-deb insists, whatever the umask here
     command = ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(file)]
     subprocess.run(command, check=True, capture_output=True)
     return file
+
+
+def _rpm(component: str, version: str, tree: Path, folder: Path) -> Path:
+    """Named, and with the version inside, as the makers' files are."""
+    number, _, build = version.partition("-")
+    package = rpms.Rpm(
+        name=component if component == "rexray" else f"EMC-ScaleIO-{component}",
+        version=number,
+        release="1" if component == "rexray" else f"{build}.el7",
+        files=tree,
+        requires=() if component == "rexray" else ("libaio", "numactl"),
+        post=_scriptlet(f"{component}.postinst"),
+        preun=_REMOVED + _scriptlet(f"{component}.prerm"),
+    )
+    return rpms.build(tree_rpm.prepare().root, package, folder)
+
+
+def _scriptlet(name: str) -> str:
+    """Without its first line, which rpm has of its own, and behind what they all use."""
+    folder = STANDINS / "maintainer"
+    return (folder / "_services.sh").read_text() + (folder / name).read_text().partition("\n")[2]
+
+
+def held_up(folder: Path, family: str) -> Path:
+    """A package whose installation, and its lock, last until somebody writes to GATE."""
+    folder.mkdir(parents=True, exist_ok=True)
+    body = f"[ -e {GATE} ] || mkfifo {GATE}\nread -r _ <{GATE}\n"
+    if family == RPM:
+        package = rpms.Rpm(name="held-up", version="1", release="1", post=body)
+        return rpms.build(tree_rpm.prepare().root, package, folder)
+    with tempfile.TemporaryDirectory() as work:
+        tree = Path(work) / "tree"
+        _put(tree / "DEBIAN/postinst", f"#!/bin/sh\nset -e\n{body}".encode(), 0o755)
+        return _deb_of("held-up", "1", tree, folder / "held-up_1_amd64.deb")
 
 
 # -- handing them out ------------------------------------------------------------------------------

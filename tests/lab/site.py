@@ -14,9 +14,11 @@ from typing import Any, Final, Self
 
 import attrs
 
-from tests.lab import packages, tree
+from tests.lab import packages, tree, tree_rpm, tree_sysv
 from tests.lab.host import DiskPlan, Host, remove_folder
+from tests.lab.packages import DEB, RPM
 from tests.lab.storage_client import Storage
+from tests.lab.tree_sysv import SYSTEMD, SYSVINIT, UPSTART
 from tests.real_mesos import Cluster, get_json
 from tests.real_mesos.mini_scheduler import Scheduler as MesosClient
 from tests.scheduler_process import PASSWORD, Scheduler, free_ports, wait_for
@@ -25,10 +27,12 @@ Json = dict[str, Any]
 
 NETWORKS: Final = range(20, 200)  # 127.0.N.x; each lab takes one of its own
 LOCK_PORT: Final = 5049
+REPOSITORY_PORT: Final = 5048
 AGENT_PORT: Final = 5051
 FILES: Final = "files"  # flags in /etc/mesos-slave, read by an init wrapper
 UNIT: Final = "unit"  # flags on the command line of the unit
 SYSTEM: Final = "scaleio"
+EVACUATE_S: Final = 4.0  # for the storage cluster to move an SDS's data to the others
 
 _WRAPPER: Final = """#!/bin/sh
 # Stands in for the start script of Mesos' usual packages: one flag a file.
@@ -55,10 +59,21 @@ WantedBy=multi-user.target
 """
 
 
+_AGENT_AT_BOOT: Final = {
+    SYSTEMD: "systemctl enable --now --quiet mesos-slave.service",
+    SYSVINIT: "update-rc.d mesos-slave defaults && service mesos-slave start",
+    UPSTART: "initctl status mesos-slave | grep -q start/running || initctl start mesos-slave",
+}
+
+
 @attrs.frozen(kw_only=True)
 class HostPlan:
-    """`style`: where the agent's flags are kept. `flags`: more of them, without the dashes."""
+    """`family`: DEB or RPM. `style`: where the agent's flags are kept. `flags`: more of them,
+    without the dashes. `files`: path in the host -> text, there before the first boot. `init`: one
+    of tree_sysv.INITS; those without systemd are Debian's."""
 
+    family: str = DEB
+    init: str = SYSTEMD
     disks: Sequence[DiskPlan] = (DiskPlan(),)
     style: str = FILES
     flags: dict[str, str] = attrs.field(factory=dict)
@@ -69,7 +84,8 @@ class Site:
     """As a context manager: everything runs but the scheduler, which is `scheduler`.
 
     `more`: flags of the scheduler; the last one of a name wins. `catalog`: without it the
-    scheduler is given none.
+    scheduler is given none. `kernels`: those that the SDC has a module for, by default the
+    machine's own.
     """
 
     def __init__(
@@ -79,6 +95,7 @@ class Site:
         *,
         more: Sequence[str] = (),
         catalog: bool = True,
+        kernels: Sequence[str] = (),
     ) -> None:
         os.environ.setdefault("REAL_MESOS_PYTHON", "/usr/bin/python3")  # it is in the hosts too
         self.folder = folder
@@ -86,6 +103,7 @@ class Site:
         self.mdms = (f"{self.network}.251", f"{self.network}.252")
         self.more = tuple(more)
         self.has_catalog = catalog
+        self.kernels = tuple(kernels) or (os.uname().release,)
         folder.mkdir(parents=True, exist_ok=True)
         self.volumes = folder / "volumes"
         self.volumes.mkdir()
@@ -93,22 +111,23 @@ class Site:
         (folder / "password").chmod(0o600)
         self._port = free_ports(3)
         self.cluster = Cluster(folder / "mesos", agents=0, port=self._port)
-        root = tree.prepare()
+        self.families = tuple(sorted({plan.family for plan in plans} or {DEB}))
         self.hosts = {
-            f"h{number}.lab": self._host(f"h{number}", 2 + number, plan, root)
+            f"h{number}.lab": self._host(f"h{number}", 2 + number, plan)
             for number, plan in enumerate(plans)
         }
         self._stack = contextlib.ExitStack()
 
     # -- hosts --------------------------------------------------------------------------------
 
-    def _host(self, name: str, last: int, plan: HostPlan, root: Path) -> Host:
+    def _host(self, name: str, last: int, plan: HostPlan) -> Host:
         address = f"{self.network}.{last}"
         return Host(
             name=f"{name}.lab",
             address=address,
             folder=self.folder / "hosts" / name,
-            tree=root,
+            tree=_tree(plan),
+            init=plan.init,
             disks=plan.disks,
             binds=(
                 f"{self.cluster.runtime}",
@@ -119,9 +138,21 @@ class Site:
                 "/etc/scaleio-lab.conf": f"ADDRESS={address}\nVOLUMES={self.volumes}\n",
                 "/etc/hosts": f"127.0.0.1 localhost\n{address} {name}.lab {name}\n",
                 **self._agent_files(f"{name}.lab", address, plan),
+                **self._repository_files(plan),
                 **plan.files,
             },
         )
+
+    def _repository_files(self, plan: HostPlan) -> dict[str, str]:
+        """Debian's hosts know the archive that their tree came from."""
+        if plan.family != RPM:
+            return {}
+        url = f"http://{self.repository_address}/"
+        return {tree_rpm.REPOSITORY: tree_rpm.repository_file(url)}
+
+    @property
+    def repository_address(self) -> str:
+        return f"{self.network}.250:{REPOSITORY_PORT}"
 
     def _agent_files(self, hostname: str, address: str, plan: HostPlan) -> dict[str, str]:
         flags = {
@@ -155,6 +186,8 @@ class Site:
         else:
             words = [program, *(f"'--{name}={value}'" for name, value in flags.items())]
             start = " ".join(words)
+        if plan.init != SYSTEMD:
+            return {**files, **tree_sysv.agent_files(plan.init, start)}
         unit = "/etc/systemd/system/mesos-slave.service"
         return {**files, unit: _UNIT.format(start=start)}
 
@@ -165,7 +198,7 @@ class Site:
             host.start()
         for host in hosts:
             host.wait_booted()
-            host.run("systemctl", "enable", "--now", "--quiet", "mesos-slave.service")
+            host.sh(_AGENT_AT_BOOT[host.init])
 
     def agent_url(self, name: str) -> str:
         return f"http://{self.hosts[name].address}:{AGENT_PORT}"
@@ -251,13 +284,22 @@ class Site:
                     mdms=self.mdms,
                     password_file=self.folder / "password",
                     volumes=self.volumes,
+                    more=("--evacuate-s", f"{EVACUATE_S}"),
                 )
             )
             if self.has_catalog:
-                built = packages.build(self.folder / "packages", kernels=[os.uname().release])
+                built = packages.build(
+                    self.folder / "packages",
+                    kernels=self.kernels,
+                    families=self.families,
+                )
                 self.files = opened.enter_context(packages.serve(self.folder / "packages"))
                 catalog = packages.catalog(built, self.files.url)
                 (self.folder / "catalog.json").write_text(catalog)
+            if RPM in self.families:
+                self.repository = opened.enter_context(
+                    packages.serve(tree_rpm.prepare().repository, self.repository_address)
+                )
             self.boot()
             self.wait_registered()
             self.scheduler = Scheduler(
@@ -306,3 +348,9 @@ def _own_network() -> tuple[socket.socket, str]:
             return lock, f"127.0.{number}"
         lock.close()
     raise RuntimeError(f"no network is free among 127.0.{NETWORKS.start}-{NETWORKS.stop}.x")
+
+
+def _tree(plan: HostPlan) -> Path:
+    if plan.init != SYSTEMD:
+        return tree_sysv.prepare()
+    return tree_rpm.prepare().root if plan.family == RPM else tree.prepare()

@@ -1,5 +1,6 @@
-"""The product's promise on booted hosts: bare agents become storage nodes, and an application
-that loses its host finds its data on another. The tests go in the order of the story."""
+"""The product's promise on booted hosts of two families: bare agents become storage nodes, and an
+application that loses its host finds its data on another, of the other family. The tests go in the
+order of the story."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from tests.lab import again, evidence
+from tests.lab import again, evidence, tree_rpm
+from tests.lab.host import Host
+from tests.lab.packages import DEB, RPM
 from tests.lab.site import AGENT_PORT, UNIT, HostPlan, Site
 from tests.real_mesos import get_json
 from tests.real_mesos.mini_scheduler import Scheduler as MesosClient
@@ -20,9 +23,24 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 Json = dict[str, Any]
 
 SERVICES: Final = ("sds", "scini", "rexray", "mesos-slave")
-PACKAGES: Final = (
-    "emc-scaleio-sds", "emc-scaleio-sdc", "rexray", "libaio1", "numactl", "openssl", "curl",
-)  # fmt: skip
+PLANS: Final = (
+    HostPlan(),
+    HostPlan(family=RPM),
+    HostPlan(style=UNIT),
+    HostPlan(family=RPM, style=UNIT),
+    HostPlan(),
+    HostPlan(family=RPM, files=tree_rpm.ROCKY_8),
+)
+PACKAGES: Final = {
+    DEB: (
+        "emc-scaleio-sds", "emc-scaleio-sdc", "rexray", "libaio1", "numactl", "openssl", "curl",
+        "ca-certificates",
+    ),
+    RPM: (
+        "EMC-ScaleIO-sds", "EMC-ScaleIO-sdc", "rexray", "libaio", "numactl", "openssl", "curl",
+        "ca-certificates",
+    ),
+}  # fmt: skip
 STATE: Final = "/var/lib/scaleio-framework"
 MODES: Final = {
     "/etc/rexray/config.yml": "600 root root",
@@ -32,6 +50,7 @@ MODES: Final = {
     f"{STATE}/receipt.json": "600 root root",
     "/usr/bin/dvdcli": "755 root root",
 }
+PATIENCE_S: Final = 400.0  # six hosts, of which two restart their agents at a time
 CHECKPOINTS: Final = "/var/lib/mesos-docker-volume"
 NOTE: Final = "written on the first host"
 
@@ -45,20 +64,32 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("story") / "site"
-    plans = [HostPlan(), HostPlan(style=UNIT), HostPlan()]
-    with evidence.ProcessWatch(PASSWORD, folder / "hosts") as watch, Site(folder, plans) as site:
+    with evidence.ProcessWatch(PASSWORD, folder / "hosts") as watch, Site(folder, PLANS) as site:
         site.scheduler.start()
-        site.scheduler.wait_phase("ready", list(site.hosts))
+        site.scheduler.wait_phase("ready", list(site.hosts), PATIENCE_S)
         yield Story(site, watch)
 
 
-def test_three_bare_hosts_become_storage_nodes(story: Story) -> None:
-    for host in story.site.hosts.values():
+def hosts(story: Story) -> Iterator[tuple[str, Host]]:
+    """Each with its family."""
+    for plan, host in zip(PLANS, story.site.hosts.values(), strict=True):
+        yield plan.family, host
+
+
+def installed(host: Host, family: str) -> set[str]:
+    """Names of packages, by the family's own database."""
+    if family == RPM:
+        return set(host.sh("rpm -qa --qf '%{NAME}\\n'").split())
+    listed = host.sh("dpkg-query -W -f '${Status}:${Package}\\n'").split("\n")
+    head = "install ok installed:"
+    return {line.removeprefix(head) for line in listed if line.startswith(head)}
+
+
+def test_six_bare_hosts_of_two_families_become_storage_nodes(story: Story) -> None:
+    for family, host in hosts(story):
+        assert set(PACKAGES[family]) <= installed(host, family)
         for service in SERVICES:
             assert host.sh(f"systemctl is-active {service}").strip() == "active"
-        for package in PACKAGES:
-            status = host.sh(f"dpkg-query -W -f '${{Status}}' {package}")
-            assert status == "install ok installed", package
         for path, wanted in MODES.items():
             assert host.sh(f"stat -c '%a %U %G' {path}").strip() == wanted, path
         assert host.sh("cat /sys/module/scini/initstate").strip() == "live"
@@ -68,6 +99,14 @@ def test_three_bare_hosts_become_storage_nodes(story: Story) -> None:
         flags = get_json(f"{story.site.agent_url(host.name)}/flags")["flags"]
         assert {"filesystem/linux", "docker/volume"} <= set(flags["isolation"].split(","))
         assert flags["docker_volume_checkpoint_dir"] == CHECKPOINTS
+
+
+def test_no_host_knows_the_other_familys_package_manager(story: Story) -> None:
+    managers = {DEB: ("rpm", "yum", "dnf"), RPM: ("dpkg", "dpkg-query", "apt-get", "apt-cache")}
+    for family, host in hosts(story):
+        for program in managers[family]:
+            assert host.run("sh", "-c", f"command -v {program}", check=False).returncode, program
+    assert story.site.repository.downloads["repomd.xml"] >= 3, "yum has asked the repository"
 
 
 def test_the_storage_cluster_has_their_disks_and_clients(story: Story) -> None:
@@ -91,7 +130,10 @@ def test_every_step_ran_once_and_left_its_receipt(story: Story) -> None:
         assert {entry["state"] for entry in kept.values()} == {"kept"}
         assert kept["sds"]["version"] == "2.0-10000.2072"
     downloads = story.site.files.downloads
-    assert set(downloads.values()) == {len(story.site.hosts)}, "each package once a host"
+    for name, count in downloads.items():
+        fitting = [plan for plan in PLANS if name.endswith((f".{plan.family}", ".tar.gz"))]
+        assert count == len(fitting), f"{name} once a host"
+    assert len(downloads) == 7, "three packages of each family, and an archive for both"
 
 
 @pytest.mark.parametrize("step", evidence.INSTALLATION)
@@ -132,7 +174,7 @@ def mapped_to(story: Story) -> list[str]:
 def test_an_application_finds_its_data_on_another_host_when_its_own_is_cut_off(
     story: Story,
 ) -> None:
-    first, second, _ = story.site.hosts
+    first, second, *_ = story.site.hosts
     write = f"echo '{NOTE}' > data/note && sync && sleep 1000"
     with story.site.application() as client:
         application(story, client, "writer", first, write)
@@ -194,6 +236,6 @@ def test_the_password_is_in_rexrays_file_and_nowhere_else(story: Story) -> None:
     for host in site.hosts.values():
         assert evidence.found_inside(host, PASSWORD) == []
     assert story.watch.looks > 100
-    assert {"sh", "curl", "rexray", "dpkg"} <= story.watch.seen, "it was there to see"
+    assert {"sh", "curl", "rexray", "dpkg", "rpm"} <= story.watch.seen, "it was there to see"
     assert {"log", "unit"} & story.watch.files, "steps at work were seen"
     assert story.watch.hits == set()

@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -65,14 +65,18 @@ def cache_dir() -> Path:
 
 def prepare() -> Path:
     """The tree's folder; never written to by a host. Made in about a minute when it is new."""
+    return cached("tree", f"{_RECIPE} {SUITE} {PACKAGES}", _build)
+
+
+def cached(kind: str, recipe: str, make: Callable[[Path], None]) -> Path:
+    """The folder that `make` has filled once for this recipe. One process makes it."""
     cache = cache_dir()
-    key = hashlib.sha256(f"{_RECIPE} {SUITE} {PACKAGES}".encode()).hexdigest()[:12]
-    ready = cache / f"tree-{key}"
+    ready = cache / f"{kind}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     with _alone(cache / "lock"):
         if not ready.exists():
             work = Path(tempfile.mkdtemp(prefix="build-", dir=cache))
             try:
-                _build(work)
+                make(work)
                 work.rename(ready)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
@@ -88,19 +92,19 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _build(work: Path) -> None:
     work.chmod(0o755)
-    _call("debootstrap", "--variant=minbase", SUITE, str(work), _archive())
-    _call("chroot", str(work), "apt-get", "-q", "update")
+    call("debootstrap", "--variant=minbase", SUITE, str(work), _archive())
+    call("chroot", str(work), "apt-get", "-q", "update")
     install = ("apt-get", "-q", "-y", "--no-install-recommends", "install", *PACKAGES)
-    _call("chroot", str(work), *install)
-    _call("chroot", str(work), "apt-get", "clean")
+    call("chroot", str(work), *install)
+    call("chroot", str(work), "apt-get", "clean")
     (work / "etc/machine-id").write_text("")  # each host gets its own
     (work / "var/log/journal").mkdir(exist_ok=True)  # what hosts log outlives their reboots
     (work / "etc/hostname").unlink(missing_ok=True)
     for unit in ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer"):
-        _call("systemctl", f"--root={work}", "mask", unit)
+        call("systemctl", f"--root={work}", "mask", unit)
 
 
-def _call(*command: str) -> None:
+def call(*command: str) -> None:
     """Without our PATH: in tests it holds traps, and these programs act on the tree only."""
     program = shutil.which(command[0], path=SYSTEM_PATH)
     assert program is not None, command

@@ -40,6 +40,7 @@ def _written_by_the_step(repository: Path) -> str:
         r"^(?:quoted|module|configuration)\(\) \{$.*?^\}$", script, re.DOTALL | re.MULTILINE
     )
     variables = {
+        "HEAD": "# Written by scaleio-framework",
         "GATEWAY_ENDPOINT": "https://10.0.0.9:8443/api",
         "GATEWAY_INSECURE": "true",
         "GATEWAY_USER": "admin",

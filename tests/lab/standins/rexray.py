@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from . import rexray_config
+from . import init_script, rexray_config
 from .rexray_gateway import Gateway, GatewayError, Storage
 from .rexray_plugin import Server
 from .rexray_volumes import VolumeError, Volumes
@@ -49,15 +49,26 @@ Usage:
 def install() -> int:
     ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
     ENVIRONMENT.touch()
-    UNIT.write_text(UNIT_TEXT, encoding="utf-8")
-    subprocess.run(["systemctl", "daemon-reload"], check=False)
-    status = subprocess.run(["systemctl", "enable", "-q", UNIT.name], check=False).returncode
+    status = _install_unit() if init_script.SYSTEMD.is_dir() else _install_script()
     if status == 0:
         sys.stdout.write("REX-Ray is now installed.\n")
     return status
 
 
+def _install_unit() -> int:
+    UNIT.write_text(UNIT_TEXT, encoding="utf-8")
+    subprocess.run(["systemctl", "daemon-reload"], check=False)
+    return subprocess.run(["systemctl", "enable", "-q", UNIT.name], check=False).returncode
+
+
+def _install_script() -> int:
+    """The real one knows no upstart jobs: it uses a script there, too."""
+    return init_script.install("rexray", f"{BINARY} start")
+
+
 def uninstall() -> int:
+    if not init_script.SYSTEMD.is_dir():
+        return init_script.uninstall("rexray")
     subprocess.run(["systemctl", "disable", "--now", "-q", UNIT.name], check=False)
     UNIT.unlink(missing_ok=True)
     return 0
@@ -90,7 +101,10 @@ def status() -> int:
 def service(verb: str) -> int:
     if verb == "status":
         return status()
-    return subprocess.run(["systemctl", verb, UNIT.name], check=False).returncode
+    command = ["systemctl", verb, UNIT.name]
+    if not init_script.SYSTEMD.is_dir():
+        command = ["service", "rexray", verb]
+    return subprocess.run(command, check=False).returncode
 
 
 def start(version: str) -> int:
