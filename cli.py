@@ -9,10 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 SUBCOMMANDS: Final = {
+    "bundle": "make or check one file with a catalog and all its packages",
+    "devices": "explain why each disk of a host is taken or left alone",
     "demo": "run the main job on a simulated cluster and show it",
+    "plan": "show what is done and left to do on each host, and who decided it",
     "simulate": "run the product against a simulated cluster and report",
     "simulate-gateway": "serve a simulated ScaleIO Gateway on a socket",
     "simulate-master": "serve a simulated Mesos master on a socket",
+    "uninstall": "take an agent, or all, out of use through the scheduler's REST API",
 }
 
 
@@ -54,10 +58,26 @@ def _parts(
             from commands import simulate
 
             return simulate.add_arguments, simulate.run
+        case "plan":
+            from commands import plan
+
+            return plan.add_arguments, plan.run
         case "demo":
             from commands import demo
 
             return demo.add_arguments, demo.run
+        case "bundle":
+            from commands import bundle
+
+            return bundle.add_arguments, bundle.run
+        case "devices":
+            from commands import devices
+
+            return devices.add_arguments, devices.run
+        case "uninstall":
+            from commands import uninstall
+
+            return uninstall.add_arguments, uninstall.run
         case "simulate-gateway":
             from commands import serve_fakes
 

@@ -260,12 +260,32 @@ class Settings:
     catalog: Path | None = row(
         "catalog", None, kinds.FILE,
         "Packages with addresses and checksums; without it only what is installed is used.")
+    packages_dir: Path | None = row(
+        "packages.dir", None, kinds.DIRECTORY,
+        "Files of the catalog that hosts fetch from this scheduler first.")
+    packages_bundle: Path | None = row(
+        "packages.bundle", None, kinds.FILE,
+        "One file with a catalog and all its packages, in place of -catalog and -packages.dir.")
+    packages_proxy: str = row(
+        "packages.proxy", "", kinds.PROXY, "Proxy by which hosts reach the catalog's mirrors.",
+        shown="what the environment of the agents' tasks says")
+    packages_no_proxy: str = row(
+        "packages.no-proxy", "", kinds.NO_PROXY,
+        "Hosts and domains that are reached without -packages.proxy.")
     components_sds: str = _component("components.sds")
     components_sdc: str = _component("components.sdc")
     components_rexray: str = _component("components.rexray")
     components_dvdcli: str = _component("components.dvdcli")
     steps_dir: Path | None = row(
         "steps.dir", None, kinds.DIRECTORY, "Where the step scripts are.", shown="in the release")
+    steps_extra: Path | None = row(
+        "steps.extra", None, kinds.DIRECTORY,
+        "Scripts of yours that run beside ours: before-STEP-NAME.sh, after-STEP-NAME.sh.")
+    steps_skip: tuple[str, ...] = row(
+        "steps.skip", (), kinds.LIST, "Installation steps that are left out everywhere.")
+    steps_overrides: Path | None = row(
+        "steps.overrides", None, kinds.FILE,
+        "Rules (JSON) for hosts that need other settings, by name, platform or attribute.")
     probe: str = row(
         "probe", "on", choice("on", "off"),
         "Make, map, see and delete one small volume on each new agent.")
@@ -475,6 +495,15 @@ def _check(settings: Settings) -> None:
         raise SettingsError("-uri: -mesos.ca-file and -mesos.cert-file are for https://host:port")
     if settings.mesos_key_file and not settings.mesos_cert_file:
         raise SettingsError("-mesos.key-file: the key of what? give -mesos.cert-file, too")
+    if settings.packages_bundle and (settings.catalog or settings.packages_dir):
+        raise SettingsError(
+            "-packages.bundle: it brings its own catalog and files: leave out -catalog and "
+            "-packages.dir"
+        )
+    if settings.packages_dir and not settings.catalog:
+        raise SettingsError("-packages.dir: which files? give their -catalog, too")
+    if settings.packages_no_proxy and not settings.packages_proxy:
+        raise SettingsError("-packages.no-proxy: without what? give -packages.proxy, too")
     if settings.health_capacity_high >= settings.health_capacity_critical:
         raise SettingsError(
             f"-health.capacity-high: {settings.health_capacity_high} is not less than "

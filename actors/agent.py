@@ -314,11 +314,16 @@ class AgentActor:
                 claimed=record.claimed,
                 claimed_at=record.claimed_at,
                 reboot_wanted=record.reboot is not None,
+                missing=record.missing,
+                later=record.later,
+                reboots_avoided=record.reboots_avoided,
                 working=record.slot,
                 last_contact=self.last_contact,
                 devices=agent.plan.verdicts,
                 layout=self.links.installer.layout(record),
+                overrides=agent.plan.overrides,
                 facts=record.facts,
+                surveyed=record.surveyed,
             )
         )
 

@@ -52,12 +52,17 @@ class AgentSnapshot:
     claimed: Mapping[str, str] = attrs.field(factory=dict)  # device that may be given away -> pool
     claimed_at: float = 0.0  # unix seconds
     reboot_wanted: bool = False
+    missing: bool = False  # did not come back whole from our reboot: it halts the others'
+    later: str = ""  # which step asks to be tried later, and why
+    reboots_avoided: tuple[str, ...] = ()  # why, one for each
     working: bool = False  # holds a place of the rollout
     offer_id: str = ""
     last_contact: float = 0.0  # unix seconds of the last word from Mesos about it
     devices: tuple[tuple[str, str], ...] = ()  # (path, verdict with the rule that decided)
     layout: Layout = attrs.field(factory=Layout)
+    overrides: tuple[str, ...] = ()  # the operator's rules that had a say on this host
     facts: Facts | None = None
+    surveyed: float = 0.0  # unix seconds: when the facts were read
 
 
 @attrs.frozen(kw_only=True)

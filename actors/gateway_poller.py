@@ -15,7 +15,7 @@ from actors.board import Board, GatewaySnapshot
 from actors.mailbox import Mailbox
 from actors.messages import GateInbox, PollerInbox, Refresh, SnapshotTaken, StorageRequest
 from actors.ports import Gateway
-from domain import joining
+from domain import joining, leaving
 from domain.agent import Phase
 from domain.inbox import AgentInbox, StorageAnswer
 from domain.progress import STORAGE_PATIENCE_S
@@ -156,6 +156,8 @@ class GatewayPoller:
                 return await self._probe_map(request)
             case "probe-clean":
                 return await self._probe_clean(request)
+            case "leave-check" | "leave" | "leave-last":
+                return await self._leave(request)
             case other:
                 raise ValueError(f"no such request: {other}")
 
@@ -185,6 +187,52 @@ class GatewayPoller:
             storage = await self._look()
         sentence = "the Gateway takes our calls, but its snapshots do not show their effect"
         return _waiting("join", sentence)
+
+    async def _leave(self, request: StorageRequest) -> StorageAnswer:
+        """`leave-check` only looks; `leave-last` finds an SDC that has come back."""
+        storage, name = await self._fresh(), request.request
+        for _ in range(ACTS_MAX):
+            act = leaving.next_act(storage, request.spec, probe_name(request.spec.host))
+            match act:
+                case leaving.Gone():
+                    return StorageAnswer(request=name, outcome="done")
+                case joining.Wait(sentence=sentence):
+                    return _waiting(name, sentence)
+                case _ if name == "leave-check":
+                    return StorageAnswer(request=name, outcome="done")
+                case leaving.RemoveSds() if name == "leave-last":
+                    return _waiting(name, f"SDS {act.name} is in the cluster again: remove it")
+                case _ if not self._is_draining(request):
+                    return _waiting(name, "the agent is not being removed any more")
+                case leaving.RemoveSds():
+                    log.info("storage", act="RemoveSds", on=repr(act))
+                    await self.gateway.remove_sds(act.sds_id)
+                    storage = await self._look()
+                    if any(sds.id == act.sds_id for sds in storage.sds):
+                        return _waiting(name, f"the data of SDS {act.name} moves to the others")
+                    continue
+                case _:
+                    await self._give_up(act)
+            storage = await self._look()
+        return _waiting(name, "the Gateway takes our calls, but does not show their effect")
+
+    def _is_draining(self, request: StorageRequest) -> bool:
+        shown = self.board.agents.get(request.spec.host)
+        return shown is not None and shown.phase == Phase.DRAINING.value
+
+    async def _give_up(
+        self, act: leaving.UnmapProbe | leaving.RemoveProbe | leaving.RemoveSdc
+    ) -> None:
+        log.info("storage", act=type(act).__name__, on=repr(act))
+        match act:
+            case leaving.UnmapProbe():
+                await self.gateway.unmap_volume(volume_id=act.volume_id, sdc_id=act.sdc_id)
+            case leaving.RemoveProbe():
+                await self.gateway.remove_volume(act.volume_id)
+            case leaving.RemoveSdc():
+                await self.gateway.remove_sdc(act.sdc_id)
+            case _:
+                assert_never(act)
 
     def _no_longer(self, request: StorageRequest, act: joining.AddDevice) -> str:
         """Why the disk may not be given away any more, "" if it may: looked at before each."""

@@ -72,9 +72,9 @@ class HealthMonitor:
                 error=shown.error,
                 address=shown.address,
                 sdc_guid=shown.facts.sdc_guid if shown.facts else "",
-                rebooting_for_s=self._lasting(
-                    f"reboot of {shown.host}", now, shown.phase == "rebooting"
-                ),
+                missing=shown.missing,
+                later=shown.later,
+                later_for_s=self._lasting(f"later {shown.host}", now, bool(shown.later)),
             )
             for _, shown in sorted(self.board.agents.items())
         )

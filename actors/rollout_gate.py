@@ -62,6 +62,7 @@ class RolloutGate:
     restart_queue: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
     undone: set[str] = attrs.field(factory=set)  # the host went back: nobody else begins
     kept: set[str] = attrs.field(factory=set)  # came back with the new settings
+    missing: set[str] = attrs.field(factory=set)  # as stored, until the board shows its agent
     permits: list[tuple[AskPermit, float]] = attrs.field(factory=list)  # asked at
 
     def restore(self, record: AgentRecord) -> None:
@@ -72,17 +73,20 @@ class RolloutGate:
             self.restarting.add(record.host)
         if record.undone == "halt":
             self.undone.add(record.host)
+        if record.missing:
+            self.missing.add(record.host)
         facts = record.facts
         if facts is not None and Receipt(step=AGENT_RESTART, state="kept") in facts.receipts:
             self.kept.add(record.host)
-        permit = record.disrupt or (record.reboot.permit if record.reboot is not None else "")
+        reboots = record.reboot is not None and bool(record.reboot.permit)
+        permit = record.reboot.permit if record.reboot and reboots else record.disrupt
         if permit or record.rebooted:
             self.rebooting[record.host] = Rebooting(
                 host=record.host,
                 address=record.address,
                 provides_storage=bool(record.sds_id),
                 permit=permit,
-                boots=not record.disrupt,
+                boots=reboots or not record.disrupt,
             )
 
     async def run(self) -> None:
@@ -111,6 +115,9 @@ class RolloutGate:
                 self.poller.offer(Refresh(newer_than=trio.current_time() - FRESH_S))
             case FreeReboot(host=host, keep=True):
                 self.reboot_queue.pop(host, None)
+                held = self.rebooting.get(host)
+                if held is not None and held.boots:  # the place stays, its permit is dead
+                    self.rebooting[host] = attrs.evolve(held, permit="")
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
                 self.rebooting.pop(host, None)
@@ -154,6 +161,7 @@ class RolloutGate:
                 undone=frozenset(self.undone),
                 kept=len(self.kept),
                 limits=self.limits,
+                missing=self._missing(),
             )
             self.board.gate_verdicts[host] = why_not
             if why_not:
@@ -180,6 +188,11 @@ class RolloutGate:
                 self.slots.add(host)
                 del self.slot_queue[host]
 
+    def _missing(self) -> frozenset[str]:
+        self.missing -= self.board.agents.keys()
+        shown = {host for host, agent in self.board.agents.items() if agent.missing}
+        return frozenset(self.missing | shown)
+
     def _view(self) -> rollout.View:
         return rollout.View(
             now=trio.current_time(),
@@ -193,6 +206,7 @@ class RolloutGate:
                 if shown.reboot_wanted and shown.phase not in NOT_COMING
             },
             phases={host: shown.phase for host, shown in self.board.agents.items()},
+            missing=self._missing(),
         )
 
     def _serve_reboots(self) -> None:
@@ -203,7 +217,7 @@ class RolloutGate:
                 host=host,
                 address=ask.address,
                 provides_storage=ask.provides_storage,
-                permit=held.permit if held is not None else "",
+                permit=held.permit if held is not None and held.boots is ask.boots else "",
                 boots=ask.boots,
             )
             if not candidate.permit:
@@ -230,6 +244,9 @@ class RolloutGate:
             holder = self._holder(ask.permit)
             if holder is None:
                 ask.answer(404, "no such permit: the reboot is not wanted any more")
+                continue
+            if holder.host in self._missing():
+                ask.answer(404, "the reboot is overdue: it is not permitted any more")
                 continue
             why_not = rollout.may_go(holder, self._view(), self.limits, looked_after=asked_at)
             if not why_not:

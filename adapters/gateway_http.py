@@ -43,6 +43,8 @@ from protocol.gateway.versions import (
 )
 
 NAME_NOT_FOUND: Final = frozenset({3, 79})
+SDS_LEAVES: Final = frozenset({78, 103})  # not there, or being removed
+SDC_GONE: Final = frozenset({80})
 VOLUME_GONE: Final = frozenset({79})
 # SDS attached, its address, its name; volume; device; domain; pool (twice); device name.
 NAME_TAKEN: Final = frozenset({75, 93, 98, 99, 100, 141, 170, 173, 206})
@@ -213,6 +215,12 @@ class HttpGateway:
     async def remove_volume(self, volume_id: str) -> None:
         await self._do(requests.remove_volume(volume_id), VOLUME_GONE)
 
+    async def remove_sds(self, sds_id: str) -> None:
+        await self._do(requests.remove_sds(sds_id), SDS_LEAVES)
+
+    async def remove_sdc(self, sdc_id: str) -> None:
+        await self._do(requests.remove_sdc(sdc_id), SDC_GONE)
+
     async def close(self) -> None:
         """Log out, within a short timeout; raises nothing."""
         await self._wire.log_out()
@@ -272,6 +280,7 @@ class HttpGateway:
             sds_list=responses.sds_list(await self._list("Sds")),
             device_list=responses.devices(await self._list("Device")),
             sdc_list=responses.sdcs(await self._list("Sdc")),
+            volume_list=responses.volumes(await self._list("Volume")),
         )
         self._lacks.add("tree")  # only now: a Gateway that answers 404 to all is merely ill
         return tree

@@ -12,6 +12,7 @@ from domain.storage import (
     SdcState,
     SdsState,
     StorageSnapshot,
+    VolumeState,
 )
 from protocol.gateway import health
 from protocol.gateway.shapes import (
@@ -24,6 +25,7 @@ from protocol.gateway.shapes import (
     SdcShape,
     SdsShape,
     TreeShape,
+    VolumeShape,
 )
 from protocol.gateway.versions import ApiVersion
 
@@ -56,6 +58,7 @@ def assemble(
         sds=tuple(_sds(s) for s in tree.sds_list or ()),
         devices=tuple(_device(d) for d in tree.device_list or ()),
         sdcs=tuple(_sdc(s) for s in tree.sdc_list or ()),
+        volumes=tuple(_volume(v) for v in tree.volume_list or ()),
         alerts=tuple(_alert(a) for a in alerts),
     )
 
@@ -103,6 +106,16 @@ def _device(shape: DeviceShape) -> DeviceState:
         pool_id=shape.storage_pool_id or "",
         good=health.device_is_good(shape),
         detail=health.device_detail(shape),
+        capacity_kb=shape.capacity_limit_in_kb or 0,
+    )
+
+
+def _volume(shape: VolumeShape) -> VolumeState:
+    return VolumeState(
+        id=shape.id,
+        name=shape.name or "",
+        pool_id=shape.storage_pool_id or "",
+        sdc_ids=tuple(at.sdc_id for at in shape.mapped_sdc_info or () if at.sdc_id),
     )
 
 

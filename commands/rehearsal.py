@@ -29,6 +29,8 @@ from domain import records
 from domain.agent import AgentRecord
 from install_steps.assembly import Assembly
 from install_steps.catalog import Catalog, load_catalog
+from install_steps.extras import Extra
+from install_steps.overrides import Override
 from settings import Redactor, Settings, parse
 from simulation.checkers import Checkers
 from simulation.mesos_values import EPOCH_S
@@ -211,6 +213,8 @@ class Rehearsal:
     catalog: Catalog | None = attrs.field(
         factory=lambda: load_catalog(CATALOG, "the simulation's catalog")
     )
+    extras: tuple[Extra, ...] = ()
+    overrides: tuple[Override, ...] = ()
     service: Service | None = None
     crashes: int = 0
     incarnations: int = 0
@@ -309,6 +313,8 @@ class Rehearsal:
         return Assembly(
             settings=self.settings,
             catalog=self.catalog,
+            extras=self.extras,
+            overrides=self.overrides,
             storage=lambda: service.board.gateway.storage,
             leader=lambda: service.session.base.partition("://")[2],
             own_url=lambda: OWN_URL,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -27,6 +26,7 @@ from adapters.sandbox_http import HttpSandbox
 from adapters.store_uri import StoreChoiceError
 from adapters.store_zookeeper import ZooKeeperStore
 from commands import logs
+from commands.inputs import Inputs, read_inputs
 from commands.opening import (
     BadInputError,
     Waiting,
@@ -39,8 +39,6 @@ from commands.opening import (
 from domain import records
 from flags.address import own_addresses
 from install_steps.assembly import Assembly, gateway_base
-from install_steps.catalog import Catalog, CatalogError, load_catalog
-from install_steps.texts import StepTextError, script_text
 from protocol.gateway.errors import GatewayError
 from settings import (
     HelpRequestedError,
@@ -67,8 +65,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     reexec_without_secrets(arguments, environ)
     try:
         settings = parse(arguments, environ)
-        catalog = read_catalog(settings.catalog)
-        _check_scripts(settings.steps_dir)
+        inputs = read_inputs(settings)
     except HelpRequestedError:
         print(help_text())
         return 0
@@ -77,11 +74,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return EXIT_BAD_INPUT
     redactor = Redactor([settings.scaleio_password, settings.rest_token])
     logs.configure(level=settings.loglevel, style=settings.log_format, redactor=redactor)
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *inputs.notes):
         log.warning(warning)
     _ = settings.rest_advertised  # may ask the resolver: before the loop, and once
     try:
-        trio.run(_run, settings, catalog, redactor)
+        trio.run(_run, settings, inputs, redactor)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - every end has its line
         status, sentence = judge_end(error)
         if sentence:
@@ -125,29 +122,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def read_catalog(path: Path | None) -> Catalog | None:
-    if path is None:
-        return None
-    try:
-        return load_catalog(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no UTF-8 text"
-        raise BadInputError(f"-catalog: {path}: {reason}") from None
-    except CatalogError as error:
-        raise BadInputError(f"-catalog: {error}") from None
-
-
-def _check_scripts(folder: Path | None) -> None:
-    """A folder of steps that lacks one is found out now, not in the middle of a host."""
-    from install_steps.catalog import STEPS
-
-    try:
-        for name in (*STEPS, "keeper_health"):
-            script_text(name, folder)
-    except StepTextError as error:
-        raise BadInputError(str(error)) from None
-
-
 def version() -> str:
     try:
         return metadata.version("scaleio-framework")
@@ -158,11 +132,11 @@ def version() -> str:
 # -- the outside ----------------------------------------------------------------------------------
 
 
-async def _run(settings: Settings, catalog: Catalog | None, redactor: Redactor) -> None:
+async def _run(settings: Settings, inputs: Inputs, redactor: Redactor) -> None:
     stop = trio.Event()
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signals, stop)
-        service = await _opened(settings, catalog, redactor, stack, stop)
+        service = await _opened(settings, inputs, redactor, stack, stop)
         if service is not None:
             await service.run(stop)
         nursery.cancel_scope.cancel(reason="stopped")
@@ -170,7 +144,7 @@ async def _run(settings: Settings, catalog: Catalog | None, redactor: Redactor) 
 
 async def _opened(
     settings: Settings,
-    catalog: Catalog | None,
+    inputs: Inputs,
     redactor: Redactor,
     stack: AsyncExitStack,
     stop: trio.Event,
@@ -181,7 +155,7 @@ async def _opened(
         answering.start_soon(_answer_meanwhile, settings, redactor, waiting, over)
         async with trio.open_nursery() as opening:
             opening.start_soon(_give_up, stop, opening.cancel_scope)
-            service = await production(settings, catalog, redactor, stack, waiting)
+            service = await production(settings, inputs, redactor, stack, waiting)
             opening.cancel_scope.cancel(reason="everything is open")
         over.set()  # the web server ends by itself, and leaves the port to the real one
     return service
@@ -213,7 +187,7 @@ async def _answer_meanwhile(
 
 async def production(
     settings: Settings,
-    catalog: Catalog | None,
+    inputs: Inputs,
     redactor: Redactor,
     stack: AsyncExitStack,
     waiting: Waiting,
@@ -255,8 +229,10 @@ async def production(
         gateway=gateway,
         store=store,
         chance=chance,
-        installer=lambda service: assembly(settings, catalog, service),
-        web=lambda service, stop, task_status: _web(settings, redactor, service, stop, task_status),
+        installer=lambda service: assembly(settings, inputs, service),
+        web=lambda service, stop, task_status: _web(
+            settings, inputs, redactor, service, stop, task_status
+        ),
         own_addresses=await trio.to_thread.run_sync(own_addresses, settings.hostname),
         own_names=frozenset({settings.hostname, socket.gethostname()}),
         store_lost=store.lost if isinstance(store, ZooKeeperStore) else trio.Event(),
@@ -265,10 +241,13 @@ async def production(
     return services[0]
 
 
-def assembly(settings: Settings, catalog: Catalog | None, service: Service) -> Assembly:
+def assembly(settings: Settings, inputs: Inputs, service: Service) -> Assembly:
     return Assembly(
         settings=settings,
-        catalog=catalog,
+        catalog=inputs.catalog,
+        extras=inputs.extras,
+        overrides=inputs.overrides,
+        mirrored=inputs.shelf.digests,
         storage=lambda: service.board.gateway.storage,
         leader=lambda: service.session.base.partition("://")[2],
         own_url=lambda: service.url,
@@ -285,6 +264,7 @@ def _pinned(stored: Mapping[str, bytes]) -> str | None:
 
 async def _web(
     settings: Settings,
+    inputs: Inputs,
     redactor: Redactor,
     service: Service,
     stop: trio.Event,
@@ -300,6 +280,7 @@ async def _web(
         wall=time.time,  # noqa: TID251 - shown to people
         version=version(),
         stop=stop,
+        shelf=inputs.shelf,
     )
     await serve(
         app,

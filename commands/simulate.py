@@ -57,6 +57,7 @@ class Options:
     plant: str = ""
     storage: int = STORAGE_AGENTS
     extra: tuple[str, ...] = ()
+    uninstall: str = ""  # one, all: in the end
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--faults", choices=tuple(PAUSES_S), default="none")
     parser.add_argument("--plant", choices=NAMES, default="", help="a deliberate wrong")
+    parser.add_argument(
+        "--uninstall", choices=("one", "all"), default="", help="take agents out of use in the end"
+    )
     parser.add_argument("--report", default="-", metavar="FILE", help="JSON report; - is stdout")
     parser.add_argument("--serve", action="store_true", help="scaled clock, with the web page")
     parser.add_argument("--loglevel", default="critical")
@@ -91,6 +95,7 @@ def run(namespace: argparse.Namespace) -> int:
         seed=namespace.seed,
         faults=namespace.faults,
         plant=namespace.plant,
+        uninstall=namespace.uninstall,
     )
     report = simulate(options, loglevel=namespace.loglevel)
     return deliver(report, namespace.report)
@@ -110,7 +115,9 @@ def deliver(report: dict[str, object], where: str) -> int:
     if isinstance(violations, list):
         for violation in violations[:10]:
             print(f"violation: {violation}", file=sys.stderr)
-    return 0 if report["ready"] == report["agents"] and not violations else 1
+    retired = {"one": 1, "all": report["agents"]}.get(str(report.get("uninstall", "")), 0)
+    wanted = report["ready"] == int(str(report["agents"])) - int(str(retired))
+    return 0 if wanted and report.get("retired", 0) == retired and not violations else 1
 
 
 def simulate(options: Options, *, loglevel: str = "critical") -> dict[str, object]:
@@ -151,6 +158,7 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
         with trio.move_on_after(PATIENCE_S + PER_AGENT_S * options.agents):
             await storm.run()
             await arrived(rehearsal, options.agents)
+            await take_out(rehearsal, options.uninstall)
         report = await report_of(rehearsal, tally, options)
         report["faults"] = dict(sorted(storm.injected.items()))
         nursery.cancel_scope.cancel(reason="the run is over")
@@ -201,6 +209,21 @@ async def arrived(rehearsal: Rehearsal, agents: int) -> None:
         await trio.sleep(LOOK_EVERY_S)
 
 
+async def take_out(rehearsal: Rehearsal, which: str) -> None:
+    """The operator's last word: one agent, or all of them, go."""
+    hosts = sorted(rehearsal.world.hosts)
+    chosen = {"one": hosts[:1], "all": hosts}.get(which, [])
+    for host in chosen:
+        rehearsal.command("uninstall", host)
+    while not _retired(rehearsal, chosen):  # noqa: ASYNC110 - looks on from outside
+        await trio.sleep(LOOK_EVERY_S)
+
+
+def _retired(rehearsal: Rehearsal, hosts: list[str]) -> bool:
+    phases = phases_of(rehearsal.service) if rehearsal.service is not None else {}
+    return all(phases.get(host, ("", ""))[0] == "retired" for host in hosts)
+
+
 async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dict[str, object]:
     checkers, service = rehearsal.checkers, rehearsal.service
     phases = phases_of(service) if service is not None else {}
@@ -211,6 +234,7 @@ async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dic
         "agents": options.agents,
         "ready": sum(phase == "ready" for phase, _ in phases.values()),
         "failed": sum(phase == "failed" for phase, _ in phases.values()),
+        "retired": sum(phase == "retired" for phase, _ in phases.values()),
         "virtual_seconds": round(trio.current_time(), 3),
         "events": tally.events,
         "calls": tally.calls + rehearsal.world.gateway.calls,
@@ -218,4 +242,5 @@ async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dic
         "violations": [attrs.asdict(v) for v in checkers.violations],
         "invariants_checked": dict(checkers.counts),
         "seed": options.seed,
+        "uninstall": options.uninstall,
     }

@@ -44,6 +44,7 @@ class Signal(enum.Enum):
     PERMITTED = "permitted"  # the gate grants the reboot
     DENIED = "denied"  # the host did not reboot: disarmed, or its step failed
     BACK = "back"  # another boot id
+    OVERDUE = "overdue"  # it did not return in time from the reboot that we ordered
     ACTIVATED = "activated"  # the keeper runs and its health check passes
     DOUBT = "doubt"  # what we know may no longer hold: look again
     GONE = "gone"  # Mesos says so
@@ -89,6 +90,7 @@ NEXT: Final[dict[Phase, dict[Signal, Phase]]] = {
         Signal.GONE: Phase.REBOOTING,
         Signal.BACK: Phase.SURVEYING,
         Signal.DENIED: Phase.REBOOT_WANTED,
+        Signal.OVERDUE: Phase.LOST,
         Signal.BROKEN: Phase.FAILED,
     },
     Phase.ACTIVATING: {**_WORKING, Signal.ACTIVATED: Phase.READY},
@@ -103,9 +105,19 @@ NEXT: Final[dict[Phase, dict[Signal, Phase]]] = {
         Signal.HOLD: Phase.HELD,
         Signal.DRAIN: Phase.DRAINING,
     },
-    Phase.FAILED: {Signal.RETRY: Phase.SURVEYING, Signal.HOLD: Phase.HELD},
+    Phase.FAILED: {
+        Signal.RETRY: Phase.SURVEYING,
+        Signal.HOLD: Phase.HELD,
+        Signal.DRAIN: Phase.DRAINING,
+    },
     Phase.HELD: {Signal.RESUME: Phase.SURVEYING, Signal.DRAIN: Phase.DRAINING},
-    Phase.DRAINING: {Signal.DRAINED: Phase.RETIRED, Signal.HOLD: Phase.HELD},
+    # An agent that Mesos loses meanwhile leaves the storage cluster all the same.
+    Phase.DRAINING: {
+        Signal.DRAINED: Phase.RETIRED,
+        Signal.HOLD: Phase.HELD,
+        Signal.RESUME: Phase.SURVEYING,
+        Signal.BROKEN: Phase.FAILED,
+    },
     Phase.RETIRED: {Signal.RESUME: Phase.SURVEYING},
 }
 
@@ -156,6 +168,13 @@ class Reboot:
 
 
 @attrs.frozen(kw_only=True)
+class Removal:
+    """`stage`: asked, leaving, uninstalling, settling, last (see domain.removal)."""
+
+    stage: str = "asked"
+
+
+@attrs.frozen(kw_only=True)
 class AgentRecord:
     """What is stored of one agent. Times are unix seconds. Holds nothing secret."""
 
@@ -180,20 +199,29 @@ class AgentRecord:
     candidates: Mapping[str, float] = attrs.field(factory=dict)  # device -> first judged empty
     claimed: Mapping[str, str] = attrs.field(factory=dict)  # device that passed all checks -> pool
     claimed_at: float = 0.0
+    later: str = ""  # which step asks to be tried later, and why
+    later_since: float = 0.0  # of the first such answer since a step held
     sds_id: str = ""
     joined: bool = False
     probe: str = ""  # "", mapped:<volume id>, seen:<volume id>, ok, off, skipped: <why>
     reboot: Reboot | None = None
     disrupt: str = ""  # permit to replace the SDS, held until the storage cluster is whole again
+    restart_for: str = ""  # the operator's own step that asked for a restart of the Mesos agent
     restart: bool = False  # what is installed holds after a restart of the Mesos agent
     # Its turn to change the Mesos agent: "", granted, begun (settings may be written), armed (the
     # host watches the restart).
     restarting: str = ""
     undone: str = ""  # "", halt (the host went back to the old settings), forgiven (try again)
     rebooted: bool = False  # came back from our reboot, not yet whole in the storage cluster
+    # It did not return in time from our reboot, and is not whole since: nobody else is rebooted.
+    missing: bool = False
+    spared: str = ""  # why it would have been rebooted; it was not so far
+    reboots_avoided: tuple[str, ...] = ()  # why, one for each; the last few
     slot: bool = False  # holds a place of the rollout
     ended: tuple[str, ...] = ()  # last task ids that are over: late updates about them mean nothing
     held_by: str = ""  # operator, observe
+    removal: Removal | None = None  # the operator has it removed
+    isolation_before: tuple[str, ...] = ()  # of the Mesos agent, before our isolator step
 
 
 def parse_task_id(task_id: str) -> tuple[str, str] | None:

@@ -1,8 +1,12 @@
-"""Which disk may be taken: none, unless all rules let it pass; the first that does not is named."""
+"""Which disk may be taken: none, unless all rules let it pass; the first that does not is named.
+
+`RULES` is the whole law, in the order in which it is applied. What a survey saw of a rule stands
+in `Disk.evidence` under the rule's name, and ends the rule's sentence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -24,6 +28,9 @@ _KIND_NAMES: Final = {
     "mpath": "a multipath volume",
     "scini": "a ScaleIO volume",
 }
+NOTHING: Final = "nothing"
+OVERWRITE: Final = "overwrite"
+NAMING: Final = "naming"
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +44,16 @@ class DeviceRules:
 
 
 @attrs.frozen(kw_only=True)
+class Rule:
+    """`lifted_by`: nothing, overwrite (named in -devices.overwrite and as a device), naming."""
+
+    name: str
+    lifted_by: str
+    meaning: str  # "a disk is left alone when ...", for the documents
+    why: Callable[[Disk, DeviceRules], str]  # what is wrong, without the evidence; "" if nothing
+
+
+@attrs.frozen(kw_only=True)
 class Verdict:
     """`rule` is a fixed word; `sentence` is for people. `level`: auto, declared, overwrite."""
 
@@ -44,6 +61,7 @@ class Verdict:
     rule: str
     sentence: str
     level: str = "auto"
+    evidence: str = ""  # what was seen on the host; the sentence holds it too
 
 
 @attrs.frozen(kw_only=True)
@@ -56,33 +74,142 @@ class DeviceVerdict:
     verdict: Verdict
 
 
+# ---------------------------------------------------------------- the rules
+
+
+def _not_whole(disk: Disk, rules: DeviceRules) -> str:
+    if disk.kind == "disk" or (disk.kind == "loop" and rules.allow_loop):
+        return ""
+    return f"it is {_KIND_NAMES.get(disk.kind, 'no whole local disk')}"
+
+
+def _transport(disk: Disk, _: DeviceRules) -> str:
+    if disk.kind == "loop" or disk.transport in LOCAL_TRANSPORTS:
+        return ""
+    return (
+        f"its transport is {disk.transport or 'unknown'}, not a local one: name it if it is meant"
+    )
+
+
+def _small(disk: Disk, rules: DeviceRules) -> str:
+    if disk.size_bytes >= rules.bytes_min:
+        return ""
+    return f"it has {disk.size_bytes // GIB} GiB, less than {rules.bytes_min // GIB} GiB"
+
+
+def _nameless(disk: Disk, _: DeviceRules) -> str:
+    if disk.by_id:  # a by-path link names a slot: another disk may stand there tomorrow
+        return ""
+    return (
+        f"it has no name under /dev/disk/by-id, and {disk.path} may be another disk after a "
+        "reboot: name it in an attribute, or give it a stable name there (a serial number, "
+        "a udev rule)"
+    )
+
+
+def _if(holds: Callable[[Disk], bool], sentence: str) -> Callable[[Disk, DeviceRules], str]:
+    return lambda disk, _: sentence if holds(disk) else ""
+
+
+# One rule is one row.
+# fmt: off
+RULES: Final[tuple[Rule, ...]] = tuple(
+    Rule(name=name, lifted_by=lifted_by, meaning=meaning, why=why)
+    for name, lifted_by, meaning, why in (
+        ("whole", NOTHING,
+         "it is no whole disk: a partition, mapper, RAID, loop, network, optical, ScaleIO device",
+         _not_whole),
+        ("system", NOTHING, "the host itself lives on it, or swaps to it",
+         _if(lambda d: d.system, "the host itself lives on it, or swaps to it")),
+        ("mounted", NOTHING,
+         "it, a partition of it or a volume on it is mounted, also as one of several btrfs disks",
+         _if(lambda d: d.mounted, "it, or a part of it, is mounted")),
+        ("holders", NOTHING,
+         "a mapper (LVM, dm-crypt, multipath, Docker), RAID, bcache or loop device stands on it",
+         _if(lambda d: d.holders > 0, "another block device stands on it")),
+        ("multipath", NOTHING, "multipathd has claimed it as a path",
+         _if(lambda d: d.multipath, "multipathd has claimed it as a path of a volume")),
+        ("mesos", NOTHING, "the Mesos agent offers it, or what is mounted from it, as a resource",
+         _if(lambda d: d.mesos, "the Mesos agent offers it as a disk resource")),
+        ("denied", NOTHING,
+         "`/etc/scaleio-framework/devices.deny` on the host names it (a path or pattern a line)",
+         _if(lambda d: d.denied, "the host's devices.deny names it")),
+        ("configured", NOTHING,
+         "a file of the host's configuration names it, in use now or not (list below)",
+         _if(lambda d: d.configured, "a file of the host's configuration names it")),
+        ("medium", NOTHING, "it has no size",
+         _if(lambda d: d.size_bytes <= 0, "it has no size: is there a medium?")),
+        ("read-only", NOTHING, "it is read-only", _if(lambda d: d.read_only, "it is read-only")),
+        ("open", NOTHING,
+         "a process (a virtual machine, a database, an SDS) has it or a partition of it open",
+         _if(lambda d: d.opened, "a process has it open")),
+        ("in-use", NOTHING, "the kernel does not let it be opened alone",
+         _if(lambda d: not d.exclusive, "it could not be opened alone: something uses it")),
+        ("partitions", OVERWRITE, "it has partitions",
+         lambda d, _: f"it has {d.partitions} partitions" if d.partitions else ""),
+        ("signature", OVERWRITE,
+         "blkid, wipefs or udev find a table, a file system, any label, or do not answer",
+         _if(lambda d: bool(d.signature), "it carries a signature")),
+        ("removable", NAMING, "it is removable",
+         _if(lambda d: d.removable, "it is removable: name it if it is meant")),
+        ("transport", NAMING,
+         "its transport is none of " + ", ".join(sorted(LOCAL_TRANSPORTS)), _transport),
+        ("size", NAMING, "it is smaller than `-devices.min-size-gb`", _small),
+        ("zero", NAMING, "its first and last 16 MiB and 256 samples between are not all zero",
+         _if(lambda d: not d.zero,
+             "it is not all zero where it was sampled: name it if its data may go")),
+        ("stable-name", NAMING, "it has no name under `/dev/disk/by-id`", _nameless),
+    )
+)
+# fmt: on
+
+
+def broken(
+    disk: Disk, settings: DeviceRules, lifted_by: Iterable[str], *, level: str = "auto"
+) -> Verdict | None:
+    """The first rule of these kinds that the disk breaks."""
+    kinds = frozenset(lifted_by)
+    for rule in RULES:
+        why = rule.why(disk, settings) if rule.lifted_by in kinds else ""
+        if why:
+            seen = disk.evidence.get(rule.name, "")
+            if rule.name == "signature":
+                seen = seen or disk.signature
+            sentence = f"{why}: {seen}" if seen else why
+            return Verdict(
+                take=False, rule=rule.name, sentence=sentence, level=level, evidence=seen
+            )
+    return None
+
+
 def judge(disk: Disk, *, wish_paths: tuple[str, ...] | None, settings: DeviceRules) -> Verdict:
     """May this disk be taken? `wish_paths` None: nothing was named, so it has to be empty."""
     named = wish_paths is not None and any(path in names_of(disk) for path in wish_paths)
     if wish_paths is None and settings.mode == "auto":
-        refused = _in_use(disk, settings) or _holds_data(disk) or _unfit_unasked(disk, settings)
+        refused = broken(disk, settings, (NOTHING, OVERWRITE, NAMING))
         return refused or Verdict(take=True, rule="empty", sentence="provably empty")
     if not named:
         return _no("not-named", "no attribute or layout names it", "declared")
-    refused = _in_use(disk, settings)
+    refused = broken(disk, settings, (NOTHING,), level="declared")
     if refused:
-        return attrs.evolve(refused, level="declared")
-    data = _holds_data(disk)
+        return refused
+    data = broken(disk, settings, (OVERWRITE,), level="declared")
     if data is None:
         return Verdict(take=True, rule="declared", sentence="named, unused", level="declared")
     if disk.by_id and any(path in (disk.by_id, *disk.links) for path in settings.overwrite):
-        return Verdict(
+        return attrs.evolve(
+            data,
             take=True,
             rule="overwrite",
             sentence=f"{data.sentence}, and is named by -devices.overwrite",
             level="overwrite",
         )
-    return _no(
-        data.rule,
-        f"{data.sentence}: name {disk.by_id or 'its /dev/disk/by-id link'} in -devices.overwrite "
-        "if that may go",
-        "declared",
-    )
+    name = disk.by_id or "its /dev/disk/by-id link"
+    sentence = f"{data.sentence}; name {name} in -devices.overwrite if that may go"
+    return attrs.evolve(data, sentence=sentence)
+
+
+# ---------------------------------------------------------------- a host's disks
 
 
 def names_of(disk: Disk) -> frozenset[str]:
@@ -163,61 +290,3 @@ def _named(
 
 def _no(rule: str, sentence: str, level: str = "auto") -> Verdict:
     return Verdict(take=False, rule=rule, sentence=sentence, level=level)
-
-
-def _in_use(disk: Disk, settings: DeviceRules) -> Verdict | None:
-    """What no naming lifts."""
-    if disk.kind != "disk" and not (disk.kind == "loop" and settings.allow_loop):
-        return _no("whole", f"it is {_KIND_NAMES.get(disk.kind, 'no whole local disk')}")
-    if disk.system:
-        return _no("system", "the host itself lives on it, or swaps to it")
-    if disk.mounted:
-        return _no("mounted", "it, or a part of it, is mounted")
-    if disk.holders:
-        return _no("holders", "another block device stands on it")
-    if disk.mesos:
-        return _no("mesos", "the Mesos agent offers it as a disk resource")
-    if disk.denied:
-        return _no("denied", "the host's devices.deny names it")
-    if disk.size_bytes <= 0:
-        return _no("size", "it has no size: is there a medium?")
-    if disk.read_only:
-        return _no("read-only", "it is read-only")
-    if not disk.exclusive:
-        return _no("in-use", "it could not be opened alone: something uses it")
-    return None
-
-
-def _holds_data(disk: Disk) -> Verdict | None:
-    if disk.partitions:
-        return _no("partitions", f"it has {disk.partitions} partitions")
-    if disk.signature:
-        return _no("signature", f"it carries a signature ({disk.signature})")
-    return None
-
-
-def _unfit_unasked(disk: Disk, settings: DeviceRules) -> Verdict | None:
-    """What only a disk has to be that nobody named."""
-    if disk.removable:
-        return _no("removable", "it is removable: name it if it is meant")
-    if disk.kind != "loop" and disk.transport not in LOCAL_TRANSPORTS:
-        return _no(
-            "transport",
-            f"its transport is {disk.transport or 'unknown'}, not a local one: "
-            "name it if it is meant",
-        )
-    if disk.size_bytes < settings.bytes_min:
-        return _no(
-            "size",
-            f"it has {disk.size_bytes // GIB} GiB, less than {settings.bytes_min // GIB} GiB",
-        )
-    if not disk.zero:
-        return _no("zero", "it is not all zero where it was sampled: name it if its data may go")
-    if not disk.by_id:  # a by-path link names a slot: another disk may stand there tomorrow
-        return _no(
-            "stable-name",
-            f"it has no name under /dev/disk/by-id, and {disk.path} may be another disk after a "
-            "reboot: name it in an attribute, or give it a stable name there (a serial number, "
-            "a udev rule)",
-        )
-    return None

@@ -23,12 +23,13 @@ from domain.agent import (
     TaskState,
 )
 from domain.facts import Facts
-from domain.plan import CLAIM, KEEPER, REBOOT, SURVEY, Plan
+from domain.plan import CLAIM, ISOLATOR, KEEPER, REBOOT, SURVEY, Plan
 
 PAUSE_FIRST_S: Final = 5.0
 PAUSE_CEILING_S: Final = 300.0
 ENDED_REMEMBERED: Final = 4  # a task's late updates come within its last three states
-LOST_IN_ROW_MAX: Final = 20  # with pauses this is more than an hour
+REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
+AVOIDED_REMEMBERED: Final = 20
 # A restart that its host may still be in ends by the host's word, or by the operator's hold.
 _KEEPS_TURN: Final[Mapping[Phase, frozenset[str]]] = {
     Phase.READY: frozenset({"armed"}),
@@ -91,6 +92,9 @@ class Draft:
         wakes = [t for t in self.asked.values() if t > self.moment.now]
         if self.not_before > self.moment.now:
             wakes.append(self.not_before)
+        if self.record.phase is Phase.REBOOTING:
+            left_s = self.record.since + REBOOT_PATIENCE_S - self.moment.unix
+            wakes.append(self.moment.now + min(max(left_s, 10.0), REBOOT_PATIENCE_S))
         agent = Agent(
             record=self.record,
             plan=self.plan,
@@ -103,6 +107,13 @@ class Draft:
         return agent, tuple(self._effects)
 
     # -- small changes ------------------------------------------------------------------
+
+    def asks(self, question: str, patience_s: float) -> bool:
+        """True if it is to be put now: it was not, or its answer is overdue."""
+        if self.moment.now < self.asked.get(question, float("-inf")):
+            return False
+        self.asked[question] = self.moment.now + patience_s
+        return True
 
     def do(self, effect: effects.Effect) -> None:
         self._effects.append(effect)
@@ -139,17 +150,23 @@ class Draft:
             self.give_slot_back()
             if self.record.restarting == "granted":
                 self.end_turn()
-        if phase in AT_REST and phase is not Phase.LOST:
-            self.end_disruption()  # a storage cluster that is not whole stops the others by itself
+        sent = self.record.task is not None and self.record.task.state is not TaskState.WANTED
+        if phase in AT_REST and phase is not Phase.LOST and not sent:
+            self.end_disruption()  # a task that was sent may take the SDS down at any moment
         if phase in AT_REST and self.record.restarting not in _KEEPS_TURN[phase]:
             # Also when we know of none: a grant may have been lost in a crash.
             self.end_turn()
-        if phase in (Phase.HELD, Phase.LOST, Phase.SURVEYING):
+        if phase is Phase.DRAINING:
+            self.give_slot_back()
+            if self.record.restarting == "granted":
+                self.end_turn()
+        if phase in (Phase.HELD, Phase.LOST, Phase.SURVEYING, Phase.DRAINING):
             self._withdraw_unsent()
             self._give_back_unarmed()
         if phase is Phase.READY:
-            self.lost_in_row = 0
+            self.end_wait()
             self.change(error="", tail="", attempts={})
+            self.avoid_reboot(self.record.spared)
 
     def give_slot_back(self) -> None:
         if self.record.slot:
@@ -175,7 +192,7 @@ class Draft:
         if reboot is not None and not reboot.armed:
             self.change(reboot=attrs.evolve(reboot, permit=""))
             self.asked.pop("reboot", None)
-            self.do(effects.FreeReboot(keep=self.record.rebooted))
+            self.free_place()
 
     # -- the world -----------------------------------------------------------------------
 
@@ -203,6 +220,8 @@ class Draft:
         task_id = f"{self.record.host}.{step}.{number}.{self.moment.token}"
         attempts = {**self.record.attempts, step: self.record.attempts.get(step, 0) + 1}
         self.change(launches=number)
+        if step == ISOLATOR and self.record.facts is not None and not self.record.isolation_before:
+            self.change(isolation_before=self.record.facts.isolation)
         if step == KEEPER:
             keeper = KeeperRef(task_id=task_id, agent_id=self.record.agent_id)
             self.change(keeper=keeper, attempts=attempts)
@@ -219,6 +238,8 @@ class Draft:
         if task is not None:
             self.change(task=None)
             self.remember_ended(task.task_id)
+        if self.record.phase in (Phase.HELD, Phase.FAILED):
+            self.end_disruption()
 
     def doubt_boot(self) -> None:
         """A reboot step of unknown fate may have armed the host: look before arming it again."""
@@ -262,7 +283,7 @@ class Draft:
         self.change(error=f"{self.record.host}: {what}; {cure}")
         if self.record.reboot is not None and not self.record.reboot.armed:
             self.change(reboot=attrs.evolve(self.record.reboot, permit=""))
-            self.do(effects.FreeReboot(keep=self.record.rebooted))
+            self.free_place()
         self.signal(Signal.BROKEN, what)
 
     def at_work(self) -> bool:
@@ -295,15 +316,13 @@ class Draft:
         if self.record.reason != sentence:
             self.change(reason=sentence)
         self.give_slot_back()
+        self.end_disruption()
         if self.record.restarting == "granted":
             self.end_turn()
 
-    def check_patience(self, step: str, why: str) -> None:
-        if self.lost_in_row > LOST_IN_ROW_MAX:
-            self.fail(
-                f"step {step} could not run in {self.lost_in_row} tries: {why}",
-                "mend the cause, then retry the agent",
-            )
+    def end_wait(self) -> None:
+        self.lost_in_row = 0
+        self.change(later="", later_since=0.0)
 
     # -- facts -----------------------------------------------------------------------------
 
@@ -312,7 +331,10 @@ class Draft:
         old = self.record.facts
         if old is not None and old.machine_id != facts.machine_id:
             # Another machine answers to this name: nothing we knew holds for it.
+            self.end_disruption()
             self.change(candidates={}, probe="", sds_id="", attempts={}, undone="")
+            self.change(isolation_before=(), missing=False, spared="", reboots_avoided=())
+            self.change(later="", later_since=0.0)
             self.drop_reboot()
             self.end_turn("forgiven")
         self.plan = plan
@@ -343,13 +365,26 @@ class Draft:
         """It came about without us, or the machine is another: our place is for others."""
         if self.record.reboot is not None:
             self.change(reboot=None)
-            self.do(effects.FreeReboot(keep=self.record.rebooted))
+            self.free_place()
 
     def want_reboot(self, reason: str, *, before_join: bool) -> None:
-        facts = self.record.facts
-        if facts is None or self.record.reboot is not None:
+        """One reboot serves all who want one in this boot."""
+        facts, wanted = self.record.facts, self.record.reboot
+        if facts is None:
             return
-        self.change(reboot=Reboot(boot_id=facts.boot_id, reason=reason, before_join=before_join))
+        if wanted is None:
+            wanted = Reboot(boot_id=facts.boot_id, reason=reason, before_join=before_join)
+        elif reason not in wanted.reason.split("; "):
+            self.avoid_reboot(f"{reason}, as something else did already: one serves both")
+            joined = f"{wanted.reason}; {reason}"
+            before_join = before_join or wanted.before_join
+            wanted = attrs.evolve(wanted, reason=joined, before_join=before_join)
+        self.change(reboot=wanted, spared="")
+
+    def avoid_reboot(self, why: str) -> None:
+        if why:
+            avoided = (*self.record.reboots_avoided, why)[-AVOIDED_REMEMBERED:]
+            self.change(reboots_avoided=avoided, spared="")
 
     def permit(self, permit: str) -> None:
         if self.record.reboot is not None:
@@ -366,16 +401,20 @@ class Draft:
     def deny_reboot(self, why: str) -> None:
         if self.record.reboot is not None:
             self.change(reboot=attrs.evolve(self.record.reboot, permit="", armed=False))
-        self.do(effects.FreeReboot(keep=self.record.rebooted))
+        self.free_place()
         self.signal(Signal.DENIED, why)
         self.failed_attempt("reboot", why)
+
+    def free_place(self) -> None:
+        """The place stays while its storage may be down."""
+        self.do(effects.FreeReboot(keep=self.record.rebooted or bool(self.record.disrupt)))
 
     def end_disruption(self) -> None:
         if self.record.disrupt:
             self.change(disrupt="")
-            self.do(effects.FreeReboot(keep=self.record.rebooted))
+            self.free_place()
 
     def whole_again(self) -> None:
         if self.record.rebooted or self.record.disrupt:
-            self.change(rebooted=False, disrupt="")
+            self.change(rebooted=False, missing=False, disrupt="")
             self.do(effects.FreeReboot())

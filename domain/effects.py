@@ -91,7 +91,7 @@ class FreeRestart:
 
 @attrs.frozen(kw_only=True)
 class AskStorage:
-    """join, probe-map or probe-clean, with what the agent knows; answered by StorageAnswer."""
+    """join, probe-map, probe-clean or leave…, with what the agent knows; StorageAnswer follows."""
 
     request: str
     volume_id: str = ""

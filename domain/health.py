@@ -11,7 +11,8 @@ from domain.storage import PoolState, StorageSnapshot
 
 HYSTERESIS_PERCENT: Final = 3  # a pool must fall that far below before its alarm ends
 GRACE_S: Final = 30.0  # shorter troubles are not worth an alarm
-REBOOT_OVERDUE_S: Final = 900.0
+WAITS_LONG_S: Final = 3600.0  # a lock, a full disk or a mirror may well take so long
+NOT_WAITING: Final = frozenset({"ready", "failed", "lost", "held", "retired"})
 MANY_AGENTS: Final = 3  # the same step failing on that many is one condition of its own
 
 
@@ -28,7 +29,9 @@ class AgentView:
     error: str = ""
     address: str = ""
     sdc_guid: str = ""
-    rebooting_for_s: float = 0.0
+    missing: bool = False  # did not come back whole from our reboot
+    later: str = ""  # which step asks to be tried later, and why
+    later_for_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +109,22 @@ def _connections(scene: Scene) -> Iterable[Finding]:
 def _agents(agents: tuple[AgentView, ...]) -> Iterable[Finding]:
     failing: dict[str, list[str]] = {}
     for agent in agents:
+        if agent.missing:
+            yield Finding(
+                name="reboot-overdue",
+                severity="critical",
+                subject=agent.host,
+                text=f"{agent.host} has not come back whole from its reboot; no other host is "
+                "rebooted and no Mesos agent restarted until it has: look at its console, or hold "
+                "it to let the others go on",
+            )
+        if agent.later_for_s > WAITS_LONG_S and agent.phase not in NOT_WAITING:
+            yield Finding(
+                name="waiting-long",
+                severity="warning",
+                subject=agent.host,
+                text=f"{agent.host} is tried again until its cause is gone: {agent.later}",
+            )
         if agent.phase == "failed":
             yield Finding(
                 name="agent-failed", severity="warning", subject=agent.host, text=agent.error
@@ -113,15 +132,7 @@ def _agents(agents: tuple[AgentView, ...]) -> Iterable[Finding]:
             step = agent.error.partition(" step ")[2].partition(" ")[0]
             if step:
                 failing.setdefault(step, []).append(agent.host)
-        elif agent.rebooting_for_s > REBOOT_OVERDUE_S:
-            yield Finding(
-                name="reboot-overdue",
-                severity="critical",
-                subject=agent.host,
-                text=f"{agent.host} has not come back from its reboot; no other host is rebooted "
-                "before it does: look at its console",
-            )
-        elif agent.phase == "lost":
+        elif agent.phase == "lost" and not agent.missing:
             yield Finding(
                 name="agent-lost",
                 severity="warning",

@@ -124,7 +124,7 @@ class StorageAnswer:
     `outcome`: done, waiting (ask again), refused (an operator must act).
     """
 
-    request: str  # join, probe-map, probe-clean
+    request: str  # join, probe-map, probe-clean, leave-check, leave, leave-last
     outcome: str
     sentence: str = ""
     sds_id: str = ""
@@ -140,7 +140,7 @@ class Doubted:
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """An operator's word: hold, resume, retry."""
+    """An operator's word: hold, resume, retry, uninstall (or drain, which is the same)."""
 
     name: str
 

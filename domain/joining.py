@@ -24,6 +24,10 @@ class JoinSpec:
     fault_set: str = ""
     devices: Mapping[str, str] = attrs.field(factory=dict)
     sdc_guid: str = ""  # "" when the client is not ours to check
+    keeps_sds: bool = False  # its SDS is not ours to remove
+    keeps_sdc: bool = False
+    sds_id: str = ""  # where it was when it joined: its address may be another since
+    runs_sds: bool = False  # by the host's word, and nothing has been removed yet
 
 
 @attrs.frozen

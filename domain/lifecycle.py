@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, assert_never
 
-from domain import effects, inbox, progress, statuses
+from domain import effects, inbox, progress, reboots, removal, statuses, waiting
 from domain.agent import Phase, Signal, TaskRef, TaskState
-from domain.draft import Agent, Draft, Moment, Rules
+from domain.draft import REBOOT_PATIENCE_S, Agent, Draft, Moment, Rules
 from domain.facts import Facts, Receipt
 from domain.job import last_word
-from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY, Claim
+from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY, Claim, is_own
 
 PAST_INSTALLING: Final = frozenset(
     {Phase.JOINING, Phase.REBOOT_WANTED, Phase.ACTIVATING, Phase.READY}
 )
 PLANNED: Final = PAST_INSTALLING | {Phase.INSTALLING}  # by the attributes of the last survey
-REBOOT_PATIENCE_S: Final = 900.0  # firmware, file system checks, and Mesos' own registration
 AGENT_RESTART_WAIT_S: Final = 20.0  # the detached restart begins after 10 s
+REXRAY: Final = "rexray"
+# The original framework rebooted every agent that it had brought REX-Ray to.
+SPARED: Final = "REX-Ray and the volume isolator are in effect without a reboot"
 STALE_S: Final = 60.0  # a survey that ended so long ago may have missed a reboot
 STALE_AGAIN_S: Final = 600.0  # with clocks that far apart, one survey more in ten minutes
 WATCH_PATIENCE_S: Final = 600.0  # the host's own timer rolls back after 300 s
@@ -145,7 +147,7 @@ def _output(draft: Draft, message: inbox.Output) -> None:
     draft.end_task()
     code = task.exit_code
     if code in (0, 20, 21):
-        draft.lost_in_row = 0
+        draft.end_wait()
         _step_held(draft, task, code)
         return
     why = last_word(message.stderr, task.step) or message.fault or task.message or "no output"
@@ -155,6 +157,8 @@ def _output(draft: Draft, message: inbox.Output) -> None:
 
 def _step_held(draft: Draft, task: TaskRef, code: int) -> None:
     record, step = draft.record, task.step
+    if removal.step_held(draft, task, code):
+        return
     if step == REBOOT and record.reboot is not None:
         draft.armed()
         return
@@ -167,6 +171,7 @@ def _step_held(draft: Draft, task: TaskRef, code: int) -> None:
     if step == AGENT_RESTART:
         draft.change(
             restart=False,
+            restart_for="",
             restarting="armed" if draft.at_work() else "",
             undone="",
             look_after=draft.moment.unix + AGENT_RESTART_WAIT_S,
@@ -174,12 +179,16 @@ def _step_held(draft: Draft, task: TaskRef, code: int) -> None:
         draft.doubt("the Mesos agent is restarting with its new settings")
         return
     draft.change(done=(*record.done, step))
+    if step == REXRAY and code != 20 and record.facts and REXRAY not in record.facts.packages:
+        draft.change(spared=SPARED)
     if draft.at_work():
         draft.change(error="", tail="")
     if code == 20 and record.facts is not None:
         blocks = any(s.name == step and s.reboot_blocks_join for s in draft.plan.steps)
         draft.want_reboot(f"what step {step} brought holds after a reboot", before_join=blocks)
-    if code == 21:
+    if code == 21 and is_own(step):
+        draft.change(restart_for=step)  # no survey sees whether it has been
+    elif code == 21:
         draft.change(restart=True)
     if any(s.name == step and s.survey_after for s in draft.plan.steps):
         draft.doubt(f"step {step} is done: looking again")
@@ -207,9 +216,10 @@ def _step_failed(draft: Draft, step: str, code: int | None, why: str) -> None:
             draft.uncount(step)
             draft.lose_one()
             draft.pause()
-            draft.check_patience(step, why)
+            if any(s.name == step and s.disrupts for s in draft.plan.steps):
+                draft.end_disruption()  # it is asked for anew: the others need not wait
             draft.look_after(step)
-            draft.change(reason=f"step {step} asks to be tried later: {why}")
+            waiting.wait_on(draft, step, why)
         case 78:
             draft.fail(f"step {step} cannot work on this host: {why}", "mend it, then retry")
         case 65 if step == CLAIM:
@@ -266,6 +276,7 @@ def _after_survey(draft: Draft) -> None:
             return
         draft.change(rebooted=True, reboot=None)
         draft.signal(Signal.BACK)
+    reboots.found_again(draft)
     if record.phase not in (Phase.SURVEYING, Phase.REBOOTING):
         return  # held or failed meanwhile: the facts are kept, nothing moves
     if record.reboot is not None and not draft.same_boot():
@@ -338,8 +349,10 @@ def _reboot_granted(draft: Draft, message: inbox.RebootGranted) -> None:
     if record.phase is Phase.INSTALLING and progress.disrupts_next(draft):
         draft.change(disrupt=message.permit, reason="")
         return
+    if removal.granted(draft, message.permit):
+        return
     if record.phase is not Phase.REBOOT_WANTED or record.reboot is None:
-        draft.do(effects.FreeReboot(keep=record.rebooted))
+        draft.free_place()
         return
     draft.permit(message.permit)
     draft.signal(Signal.PERMITTED, "the reboot is granted")
@@ -347,6 +360,9 @@ def _reboot_granted(draft: Draft, message: inbox.RebootGranted) -> None:
 
 def _storage(draft: Draft, message: inbox.StorageAnswer) -> None:
     record = draft.record
+    if record.phase is Phase.DRAINING:
+        removal.storage_answer(draft, message)
+        return
     if draft.asked.pop("storage", None) is None or record.phase is not Phase.JOINING:
         return
     match message.request, message.outcome:
@@ -368,19 +384,30 @@ def _storage(draft: Draft, message: inbox.StorageAnswer) -> None:
 
 
 def _command(draft: Draft, message: inbox.Command) -> None:
+    if message.name in ("hold", "drain", "uninstall", "retry"):
+        reboots.operator_speaks(draft, message.name)
     match message.name:
         case "hold":
             draft.change(held_by="operator")
             draft.signal(Signal.HOLD, "held by the operator; resume it to go on")
+        case "drain" | "uninstall":
+            removal.ask(draft)
+        case "resume" if removal.resume(draft):
+            pass
         case "resume":
             draft.change(held_by="")
             draft.signal(Signal.RESUME, "resumed by the operator")
+        case "retry" if draft.record.removal is not None:
+            draft.not_before = 0.0
+            draft.end_wait()
+            removal.again(draft)
         case "retry":
             draft.change(attempts={}, error="", tail="")
             if draft.record.undone == "halt":
                 draft.change(undone="forgiven")
                 draft.do(effects.FreeRestart(outcome="forgiven"))
-            draft.not_before, draft.lost_in_row = 0.0, 0
+            draft.not_before = 0.0
+            draft.end_wait()
             draft.signal(Signal.RETRY, "retried by the operator")
         case _:
             pass  # the web edge refuses other words

@@ -13,6 +13,8 @@ PROBE: Final = "probe"
 REBOOT: Final = "reboot"
 AGENT_RESTART: Final = "agent-restart"
 KEEPER: Final = "keeper"
+ISOLATOR: Final = "isolator"
+UNINSTALL: Final = "uninstall"
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +36,11 @@ class PlannedStep:
     survey_after: bool = False
     restarts_agent: bool = False
     disrupts: bool = False
+
+
+def is_own(step: str) -> bool:
+    """True for a step of the operator's own, which stands before or after one of ours."""
+    return step.startswith(("before-", "after-"))
 
 
 def in_pool(pool: str) -> str:
@@ -60,6 +67,7 @@ class Plan:
     device_pools: tuple[str, ...] = ()  # the pool of each, same order
     device_levels: tuple[str, ...] = ()  # of domain.devices.Verdict, same order; none: all auto
     verdicts: tuple[tuple[str, str], ...] = ()  # (path, "rule: sentence")
+    overrides: tuple[str, ...] = ()  # the operator's rules that had a say on this host
 
     def claims(self) -> Mapping[str, Claim]:
         """What a claim step would look at: path -> where it goes."""

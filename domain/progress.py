@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain import effects
+from domain import effects, reboots, removal
 from domain.agent import NEXT, Phase, Signal, TaskState
 from domain.draft import Draft
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY
@@ -34,6 +34,8 @@ def go_on(draft: Draft) -> None:
 
 def _step(draft: Draft) -> None:
     _hold_if_told(draft)
+    reboots.miss_if_overdue(draft)
+    removal.obey(draft)
     if _task_is_in_the_way(draft) or draft.moment.now < draft.not_before:
         return
     match draft.record.phase:
@@ -51,6 +53,8 @@ def _step(draft: Draft) -> None:
             _reboot(draft)
         case Phase.ACTIVATING:
             _activate(draft)
+        case Phase.DRAINING:
+            removal.go_on(draft)
         case _:
             pass
 
@@ -82,11 +86,7 @@ def _task_is_in_the_way(draft: Draft) -> bool:
 
 
 def ask(draft: Draft, question: str, patience_s: float) -> bool:
-    """True if the question is to be put now: it was not, or its answer is overdue."""
-    if draft.moment.now < draft.asked.get(question, float("-inf")):
-        return False
-    draft.asked[question] = draft.moment.now + patience_s
-    return True
+    return draft.asks(question, patience_s)
 
 
 def _survey(draft: Draft) -> None:
@@ -128,7 +128,7 @@ def _install(draft: Draft) -> None:
         else:
             draft.asked.setdefault(BLOCKED, draft.moment.now + BLOCKED_LOOK_S)
         return
-    if step is None and not record.restart:
+    if step is None and not (record.restart or record.restart_for):
         if record.done:
             draft.doubt("the plan is carried out: looking again")
         else:

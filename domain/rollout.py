@@ -46,10 +46,17 @@ class View:
     rebooting: Mapping[str, Rebooting]
     wanting: frozenset[str]
     phases: Mapping[str, str]
+    missing: frozenset[str] = frozenset()  # not back, or not whole, since our reboot
 
 
 def may_restart(
-    host: str, *, restarting: frozenset[str], undone: frozenset[str], kept: int, limits: Limits
+    host: str,
+    *,
+    restarting: frozenset[str],
+    undone: frozenset[str],
+    kept: int,
+    limits: Limits,
+    missing: frozenset[str] = frozenset(),
 ) -> str:
     """Empty if this Mesos agent's settings may be changed and it be restarted; else why not.
 
@@ -57,6 +64,8 @@ def may_restart(
     -rollout.parallel. `undone`: hosts that went back to their old settings; nobody goes then.
     """
     others = restarting - {host}
+    if halted := halted_by(host, missing):
+        return halted
     if undone - {host}:
         names = ", ".join(sorted(undone - {host}))
         return (
@@ -67,6 +76,17 @@ def may_restart(
         names = ", ".join(sorted(others))
         return f"{len(others)} Mesos agents are being restarted ({names}), each watched by its host"
     return ""
+
+
+def halted_by(host: str, missing: frozenset[str]) -> str:
+    """A host that did not come back whole from our reboot halts all others, until it is."""
+    names = ", ".join(sorted(missing - {host}))
+    if not names:
+        return ""
+    return (
+        f"reboots and restarts are halted: {names} did not come back in time from the ordered "
+        "reboot, or is not whole since; look at its console, or hold it to let the others go on"
+    )
 
 
 def may_change_soon(why_not: str) -> bool:
@@ -95,6 +115,8 @@ def may_go(
         return "reboots are switched off (-rollout.reboots, -debug or -mode=observe)"
     if not view.subscribed:
         return "there is no subscription to Mesos: nobody would see it come back"
+    if halted := halted_by(candidate.host, view.missing):
+        return halted
     storage = view.storage
     if storage is None or storage.taken_at < max(looked_after, view.now - SNAPSHOT_AGE_MAX_S):
         return STALE

@@ -51,6 +51,15 @@ class DeviceState:
     pool_id: str
     good: bool = True
     detail: str = ""
+    capacity_kb: int = 0  # capacityLimitInKb
+
+
+@attrs.frozen(kw_only=True)
+class VolumeState:
+    id: str
+    name: str
+    pool_id: str
+    sdc_ids: tuple[str, ...] = ()  # of the SDCs that it is mapped to
 
 
 @attrs.frozen(kw_only=True)
@@ -89,6 +98,7 @@ class StorageSnapshot:
     sds: tuple[SdsState, ...] = ()
     devices: tuple[DeviceState, ...] = ()
     sdcs: tuple[SdcState, ...] = ()
+    volumes: tuple[VolumeState, ...] = ()
     alerts: tuple[AlertState, ...] = ()
 
     @property
@@ -98,6 +108,9 @@ class StorageSnapshot:
 
     def sds_at(self, address: str) -> SdsState | None:
         return next((s for s in self.sds if address in s.addresses), None)
+
+    def sdc_at(self, address: str) -> SdcState | None:
+        return next((s for s in self.sdcs if s.address == address), None)
 
     def sdc_by_guid(self, guid: str) -> SdcState | None:
         wanted = guid.upper()

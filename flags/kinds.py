@@ -121,6 +121,20 @@ def _origin(text: str, port: int | None) -> str:
     return f"{url.scheme}://{host}" + ("" if number is None else f":{number}")
 
 
+def _read_proxy(text: str) -> str:
+    """Every task's environment can be read in Mesos, so there is no place for its credentials."""
+    if text and urlsplit(text).username is not None:
+        raise RefusedError(
+            "holds credentials, and task environments can be read in Mesos: let the proxy know "
+            "the hosts by their addresses"
+        )
+    if text and not re.fullmatch(
+        r"http://(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-f:]+\]):[0-9]{1,5}/?", text
+    ):
+        raise ValueError(text)
+    return text.removesuffix("/")
+
+
 def _read_masters(text: str) -> tuple[str, ...]:
     """Each master's origin, or alone the ensemble that names them, with its credentials."""
     if is_ensemble(text.strip()):
@@ -240,6 +254,14 @@ MASTERS: Final = Kind(
 )
 FILE: Final = Kind(expected="a readable file", read=_read_file, placeholder="FILE")
 DIRECTORY: Final = Kind(expected="a directory", read=_read_directory, placeholder="DIR")
+PROXY: Final = Kind(
+    expected="http://HOST:PORT without credentials", read=_read_proxy, placeholder="URL"
+)
+NO_PROXY: Final = Kind(
+    expected="a comma list of hosts, domains or addresses without blanks",
+    read=_matching(r"[A-Za-z0-9.:/_,*-]{0,1024}"),
+    placeholder="LIST",
+)
 SECRET: Final = Kind(
     expected=f"a secret of {SECRET_CHARACTERS_MIN} or more printable characters",
     read=_read_secret,

@@ -17,7 +17,7 @@ from domain.facts import Facts
 from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout, layout_of
-from domain.plan import KEEPER, Plan, in_pool
+from domain.plan import CLAIM, KEEPER, Plan, PlannedStep, in_pool
 from domain.storage import StorageSnapshot
 from install_steps.catalog import (
     STEPS,
@@ -28,14 +28,17 @@ from install_steps.catalog import (
     script_text,
     wanted_isolation,
 )
-from install_steps.environments import rexray_digest
+from install_steps.environments import rexray_digest, rexray_points
+from install_steps.extras import TIMEOUT_S, Extra
 from install_steps.facts import SurveyError, parse_survey
+from install_steps.overrides import Choices, Override, chosen
 from install_steps.packages import platform_fault
 from install_steps.sealing import SealError, seal, secret_tag
 from protocol.mesos.calls import HealthCheck
 from settings import Settings
 
 HEALTH_INTERVAL_S: Final = 30.0
+_AS_OURS: Final = frozenset({"open", "in-use"})  # what a disk looks like that an SDS serves
 VOLUME_NAMES: Final = "/dev/disk/by-id/emc-vol-"
 
 
@@ -49,6 +52,9 @@ class Assembly:
     leader: Callable[[], str]  # host:port
     own_url: Callable[[], str]  # http://host:port, as agents reach it
     installation: Callable[[], bytes]
+    extras: tuple[Extra, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    mirrored: frozenset[str] = frozenset()  # SHA-256 of the packages that we serve ourselves
     _texts: dict[str, str] = attrs.field(factory=dict, init=False)
 
     # -- reading ------------------------------------------------------------------------------
@@ -59,18 +65,44 @@ class Assembly:
         except SurveyError as error:
             raise StepFaultError(str(error)) from error
 
-    def layout(self, record: AgentRecord) -> Layout:
+    def layout(self, record: AgentRecord, facts: Facts | None = None) -> Layout:
+        choices = self.choices(record, facts or record.facts)
         return layout_of(
-            record.attributes,
-            domain=self.settings.scaleio_protectiondomain,
-            pool=self.settings.scaleio_storagepool,
+            record.attributes, domain=choices.protection_domain, pool=choices.storage_pool
+        )
+
+    def choices(self, record: AgentRecord, facts: Facts | None) -> Choices:
+        """What the flags say, and where the operator wants it otherwise on that host."""
+        settings = self.settings
+        base = Choices(
+            components={
+                "sds": settings.components_sds,
+                "sdc": settings.components_sdc,
+                "rexray": settings.components_rexray,
+                "dvdcli": settings.components_dvdcli,
+            },
+            kernel=settings.kernel,
+            agent_unit=settings.agent_unit,
+            devices=settings.devices,
+            devices_min_size_gb=settings.devices_min_size_gb,
+            protection_domain=settings.scaleio_protectiondomain,
+            storage_pool=settings.scaleio_storagepool,
+            skip=dict.fromkeys(settings.steps_skip, "-steps.skip"),
+        )
+        return chosen(
+            base,
+            self.overrides,
+            host=record.host,
+            attributes=record.attributes,
+            facts=facts,
         )
 
     def plan(self, record: AgentRecord, facts: Facts) -> Plan:
         """What is left to do on this host, by its facts, its attributes and the cluster."""
-        layout = self.layout(record)
+        choices = self.choices(record, facts)
+        layout = self.layout(record, facts)
         ours = self._ours(record)
-        verdicts = [v for v in self._verdicts(facts, layout) if not _is_in(v, ours)]
+        verdicts = [v for v in self._verdicts(facts, layout, choices) if not _is_in(v, ours)]
         takes = [v for v in verdicts if v.verdict.take and v.wish is not None]
         provides = bool(layout.provides) and bool(takes or ours or record.sds_id)
         context = self._context(record, facts)
@@ -78,26 +110,38 @@ class Assembly:
             facts,
             provides,
             self.catalog,
-            self._components(),
+            _components(choices),
             mdm_addresses=self._managers(),
             rexray_digest=rexray_digest(context),
             forgiven=frozenset({"isolator"} if record.undone == "forgiven" else ()),
+            system_id=storage.system_id if (storage := self.storage()) is not None else "",
+            points=rexray_points(context),
+            extras=self.extras,
+            skip=choices.skip,
         )
+        unsure = _perhaps_ours(verdicts) if self.storage() is None else ""
+        if unsure:
+            steps += (PlannedStep(name=CLAIM, state="blocked", sentence=unsure),)
         return Plan(
             steps=steps,
-            fault=platform_fault(facts) or _first(layout.faults) or _declared_fault(verdicts),
+            fault=platform_fault(facts)
+            or _first(layout.faults)
+            or ("" if unsure else _declared_fault(verdicts)),
             provides_storage=provides,
             devices=tuple(v.path for v in takes),
             device_pools=tuple(v.wish.pool for v in takes if v.wish is not None),
             device_levels=tuple(v.verdict.level for v in takes),
             verdicts=tuple((v.path, f"{v.verdict.rule}: {v.verdict.sentence}") for v in verdicts)
             + tuple((path, in_pool(pool)) for path, pool in ours.items()),
+            overrides=choices.told,
         )
 
-    def _verdicts(self, facts: Facts, layout: Layout) -> tuple[DeviceVerdict, ...]:
+    def _verdicts(
+        self, facts: Facts, layout: Layout, choices: Choices
+    ) -> tuple[DeviceVerdict, ...]:
         rules = DeviceRules(
-            mode=self.settings.devices,
-            bytes_min=self.settings.devices_min_size_gb * GIB,
+            mode=choices.devices,
+            bytes_min=choices.devices_min_size_gb * GIB,
             overwrite=self.settings.devices_overwrite,
             allow_loop=self.settings.devices_allow_loop,
         )
@@ -115,15 +159,6 @@ class Assembly:
                     found.setdefault(device.path, pools.get(device.pool_id, ""))
         return found
 
-    def _components(self) -> Mapping[str, str]:
-        settings = self.settings
-        return {
-            "sds": settings.components_sds,
-            "sdc": settings.components_sdc,
-            "rexray": settings.components_rexray,
-            "isolator": settings.components_dvdcli,
-        }
-
     # -- doing --------------------------------------------------------------------------------
 
     def job(self, record: AgentRecord, step: str) -> Job:
@@ -134,8 +169,12 @@ class Assembly:
         if step == "rexray":
             context = attrs.evolve(context, sealed_password=self._sealed(facts))
         try:
-            environment = dict(STEPS[step].environment(context))
-            command = self._text(step)
+            if step in STEPS:
+                environment = dict(STEPS[step].environment(context))
+                command, timeout_s = self._text(step), STEPS[step].timeout_s
+            else:
+                environment = dict(self._told(record, context, step))
+                command, timeout_s = self._extra(step).command(settings.steps_dir), TIMEOUT_S
             health = self._health() if step == KEEPER else None
         except StepTextError as error:
             raise StepFaultError(f"step {step}: {error}") from error
@@ -146,9 +185,27 @@ class Assembly:
             user=settings.user,
             cpus_milli=round(settings.executor_cpu_non * 1000),
             mem_milli=round(settings.executor_mem_non * 1000),
-            completion_s=STEPS[step].timeout_s or None,
+            completion_s=timeout_s or None,
             health=health,
         )
+
+    def _extra(self, step: str) -> Extra:
+        found = next((extra for extra in self.extras if extra.name == step), None)
+        if found is None:
+            raise StepTextError("there is no script of that name in -steps.extra any more")
+        return found
+
+    def _told(self, record: AgentRecord, context: StepContext, step: str) -> Mapping[str, str]:
+        """What an operator's own step may want to know."""
+        values = {
+            "SCALEIO_ROLE": "sds" if record.sds_id or context.provides_storage else "sdc",
+            "SCALEIO_PLATFORM": f"{context.facts.os_id}-{context.facts.os_version}",
+            "SCALEIO_PROTECTION_DOMAIN": context.domain,
+            "SCALEIO_STORAGE_POOL": context.pool,
+            "SCALEIO_MDM_IPS": ",".join(context.mdm_addresses),
+        }
+        own = self.choices(record, record.facts).environment.get(step, {})
+        return {**self._extra(step).told(own), **values}
 
     def _sealed(self, facts: Facts) -> str:
         if not facts.public_key:
@@ -175,15 +232,16 @@ class Assembly:
 
     def _context(self, record: AgentRecord, facts: Facts) -> StepContext:
         settings, storage = self.settings, self.storage()
+        choices = self.choices(record, facts)
         volume = record.probe.partition(":")[2]
         system = storage.system_id if storage is not None else settings.scaleio_clusterid
         home = self.layout(record).consumes[0]
-        permit = record.reboot.permit if record.reboot is not None else ""
+        permit = (record.reboot.permit if record.reboot is not None else "") or record.disrupt
         named = _device_names(record)
         return StepContext(
             facts=facts,
             catalog=self.catalog,
-            kernel_mode=settings.kernel,
+            kernel_mode=choices.kernel,
             mdm_addresses=self._managers(),
             gateway_endpoint=f"{gateway_base(settings.gateway_address)}/api",
             gateway_insecure=settings.scaleio_ca_file is None,
@@ -193,8 +251,9 @@ class Assembly:
             system_name="" if settings.scaleio_clusterid else settings.scaleio_clustername,
             domain=home.domain,
             pool=home.pool,
-            isolation_to=wanted_isolation(facts.isolation),
-            agent_unit=settings.agent_unit,
+            isolation_to=_isolation(record, facts),
+            agent_unit=choices.agent_unit,
+            restart_anyway=bool(record.restart_for),
             master_endpoint=self.leader(),
             devices=named["auto"],
             devices_declared=named["declared"],
@@ -202,8 +261,13 @@ class Assembly:
             volume_path=f"{VOLUME_NAMES}{system}-{volume}" if volume else "",
             permit_url=f"{self.own_url()}/v1/permits/{permit}" if permit else "",
             provides_storage=bool(self._ours(record)),
-            watches_sdc=settings.components_sdc != "ignore",
-            watches_rexray=settings.components_rexray != "ignore",
+            mirror=f"{self.own_url()}/packages" if self.mirrored else "",
+            mirrored=self.mirrored,
+            packages_proxy=settings.packages_proxy,
+            packages_no_proxy=settings.packages_no_proxy,
+            left_cluster=record.removal is not None and record.removal.stage == "uninstalling",
+            watches_sdc=choices.keeps("sdc"),
+            watches_rexray=choices.keeps("rexray"),
         )
 
     # -- the storage cluster --------------------------------------------------------------------
@@ -222,7 +286,7 @@ class Assembly:
     def join_spec(self, record: AgentRecord) -> JoinSpec:
         layout, ours = self.layout(record), self._ours(record)
         provides = layout.provides if ours else ()
-        ignores = self.settings.components_sdc == "ignore"
+        ignores = self.choices(record, record.facts).components["sdc"] == "ignore"
         return JoinSpec(
             host=record.host,
             address=record.address,
@@ -230,11 +294,34 @@ class Assembly:
             pools=tuple(dict.fromkeys(wish.pool for wish in provides)),
             fault_set=layout.fault_set,
             devices=ours,
+            keeps_sds=self.choices(record, record.facts).components["sds"] == "ignore",
+            keeps_sdc=ignores,
+            sds_id=record.sds_id,
+            runs_sds=_still_runs_sds(record),
             sdc_guid="" if ignores or record.facts is None else record.facts.sdc_guid,
         )
 
     def probe_pool(self, record: AgentRecord) -> str:
         return self.layout(record).consumes[0].pool
+
+
+def _still_runs_sds(record: AgentRecord) -> bool:
+    """Of one that is to leave, as long as nothing of it was removed."""
+    asked = record.removal is not None and record.removal.stage == "asked"
+    return asked and record.facts is not None and record.facts.services.get("sds", False)
+
+
+def _components(choices: Choices) -> Mapping[str, str]:
+    """By step, which is called isolator where the flag names its program."""
+    modes = dict(choices.components)
+    return {**modes, "isolator": modes.pop("dvdcli")}
+
+
+def _isolation(record: AgentRecord, facts: Facts) -> tuple[str, ...]:
+    """What the Mesos agent is to run with; what it had before us when we go."""
+    if record.removal is not None:
+        return record.isolation_before
+    return wanted_isolation(facts.isolation)
 
 
 _UNKNOWN: Final = Facts(machine_id="", boot_id="", os_id="", os_version="", kernel="")
@@ -266,6 +353,18 @@ def _is_in(verdict: DeviceVerdict, ours: Mapping[str, str]) -> bool:
 
 def _first(faults: tuple[str, ...]) -> str:
     return faults[0] if faults else ""
+
+
+def _perhaps_ours(verdicts: list[DeviceVerdict]) -> str:
+    """Before the first look at the storage cluster, a named disk in use may be in its pool."""
+    for verdict in verdicts:
+        wish = verdict.wish
+        if wish is not None and wish.devices is not None and verdict.verdict.rule in _AS_OURS:
+            return (
+                f"device {verdict.path}: {verdict.verdict.sentence}; waits for the first look at "
+                "the storage cluster, which may have it in a pool"
+            )
+    return ""
 
 
 def _declared_fault(verdicts: list[DeviceVerdict]) -> str:

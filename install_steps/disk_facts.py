@@ -1,20 +1,18 @@
-"""The disks of a survey: from raw sysfs, udev, blkid and mount texts to `Disk` values."""
+"""The disks of a survey: from raw sysfs, udev, blkid, wipefs and mount texts to `Disk` values."""
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import attrs
-
 from domain.facts import Disk
+from install_steps.disk_blocks import Block, blocks_of, links_of
+from install_steps.disk_uses import Uses, shortened, uses_of
 from install_steps.frames import ABSENT, Frame, number
 
 SECTOR_BYTES: Final = 512  # sysfs counts in these, whatever the disk's own sectors are
-_FRAME: Final = re.compile(r"disk\.(\d+)\.sysfs")
-_SYSTEM_MOUNTS: Final = re.compile(r"/|/(?:boot|usr|var|etc|opt|home|srv)(?:/efi)?")
+UNKNOWN: Final = "unknown"
 _KINDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern), kind)
     for pattern, kind in (
@@ -46,167 +44,110 @@ _TRANSPORTS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 # The names that outlive a reboot and a re-format, best first.
 _BY_ID: Final = ("wwn-", "nvme-eui.", "nvme-", "ata-", "scsi-", "virtio-", "")
 _NOT_BY_ID: Final = ("emc-vol-", "lvm-pv-uuid-", "dm-", "md-")
-
-
-@attrs.frozen(kw_only=True)
-class _Block:
-    """One block device as sysfs tells it; partitions and mappers too, to follow who uses whom."""
-
-    index: str
-    node: str
-    name: str  # the kernel's own, whatever the node is called
-    parent: str  # "" for a whole device
-    values: Mapping[str, str]
-    devices: frozenset[str]  # major:minor, its partitions' included
-    slaves: frozenset[str]
+_WIPEFS: Final = re.compile(r"(0x[0-9a-f]+),.*?,([^,\s]+)")  # old and new; type comes last
+# GPT's own words for what a partition is for.
+_PARTITION_TYPES: Final = {
+    "4fbd7e29-9d25-41b8-afd0-062c0ceff05d": "Ceph data",
+    "45b0969e-9b03-4f30-b4c6-b4b80ceff106": "Ceph journal",
+    "e6d6d379-f507-44c2-a23c-238f2a3df928": "LVM",
+    "a19d880f-05fc-4d3b-a006-743f0f84911e": "RAID",
+    "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f": "swap",
+    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b": "EFI",
+    "ca7d7ccb-63ed-4c53-861c-1742536059cc": "LUKS",
+}
 
 
 def disks_of(frames: Mapping[str, Frame], *, agent_resources: str) -> tuple[Disk, ...]:
     """Every block device of the survey, partitions included (kind `part`)."""
-    blocks = tuple(_blocks(frames))
-    links = _links(frames)
-    used = _used_nodes(frames, blocks, links)
-    denied = tuple(_deny_entries(frames))
-    return tuple(
-        _disk(frames, block, blocks, links.get(block.node, ()), used, denied, agent_resources)
-        for block in blocks
-    )
-
-
-def _blocks(frames: Mapping[str, Frame]) -> Iterable[_Block]:
-    for name, frame in frames.items():
-        found = _FRAME.fullmatch(name)
-        if not found:
-            continue
-        values: dict[str, str] = {}
-        devices: set[str] = set()
-        for line in frame.text.splitlines():
-            key, _, value = line.partition("=")
-            if key == "partition-device":
-                devices.add(value.strip())
-            else:
-                values[key] = value.strip()
-        path = values.get("path", "").rstrip("/")
-        partition = bool(values.get("partition"))
-        yield _Block(
-            index=found.group(1),
-            node=values.get("node", ""),
-            name=values.get("sysfs", ""),
-            parent=path.split("/")[-2] if partition and path.count("/") > 1 else "",
-            values=values,
-            devices=frozenset(devices | {values.get("device", "")}) - {""},
-            slaves=frozenset(values.get("slaves", "").split()),
-        )
-
-
-def _links(frames: Mapping[str, Frame]) -> dict[str, tuple[str, ...]]:
-    """Node -> its stable names."""
-    found: dict[str, list[str]] = {}
-    for line in frames.get("links", ABSENT).text.splitlines():
-        link, _, node = line.partition(" ")
-        if link.startswith("/dev/") and node.startswith("/dev/"):
-            found.setdefault(node.strip(), []).append(link)
-    return {node: tuple(sorted(names)) for node, names in found.items()}
-
-
-@attrs.frozen(kw_only=True)
-class _Uses:
-    """What is mounted, and what the system itself lives on: by kernel name."""
-
-    mounted: frozenset[str]
-    system: frozenset[str]
-
-
-def _used_nodes(
-    frames: Mapping[str, Frame], blocks: tuple[_Block, ...], links: Mapping[str, tuple[str, ...]]
-) -> _Uses:
-    by_device = {device: block for block in blocks for device in block.devices}
-    by_device |= {block.values.get("device", ""): block for block in blocks}
-    by_path = {block.node: block for block in blocks}
-    by_path |= {link: block for block in blocks for link in links.get(block.node, ())}
-    mounted: set[str] = set()
-    system: set[str] = set()
-    for line in frames.get("mountinfo", ABSENT).text.splitlines():
-        left, dash, right = line.partition(" - ")
-        words, source = left.split(" "), [*right.split(" "), ""][1]
-        if not dash or len(words) < 5:
-            continue
-        for block in (by_device.get(words[2]), by_path.get(source)):
-            if block is not None:
-                mounted.add(block.name)
-                if _SYSTEM_MOUNTS.fullmatch(words[4]):
-                    system.add(block.name)
-    for line in frames.get("swaps", ABSENT).text.splitlines():
-        block = by_path.get(line.partition(" ")[0].partition("\t")[0])
-        if block is not None:
-            system.add(block.name)
-    return _Uses(mounted=_below(blocks, mounted), system=_below(blocks, system))
-
-
-def _below(blocks: tuple[_Block, ...], names: set[str]) -> frozenset[str]:
-    """These, and whatever they stand on: a mapper's slaves, a partition's disk."""
-    by_name = {block.name: block for block in blocks}
-    reached: set[str] = set()
-    waiting = sorted(names)
-    while waiting:
-        name = waiting.pop()
-        if name in reached:
-            continue
-        reached.add(name)
-        block = by_name.get(name)
-        if block is not None:
-            waiting += [*block.slaves, *([block.parent] if block.parent else [])]
-    for block in blocks:  # a slave may be a partition whose own node is missing
-        partitions = set(block.values.get("partitions", "").split())
-        if partitions & reached:
-            reached.add(block.name)
-    return frozenset(reached)
-
-
-def _deny_entries(frames: Mapping[str, Frame]) -> Iterable[str]:
-    for line in frames.get("deny", ABSENT).text.splitlines():
-        entry = line.partition("#")[0].strip()
-        if entry:
-            yield entry
+    blocks = blocks_of(frames)
+    links = links_of(frames, "links")
+    uses = uses_of(frames, blocks, links, agent_resources=agent_resources)
+    return tuple(_disk(frames, block, blocks, links.get(block.node, ()), uses) for block in blocks)
 
 
 def _disk(
     frames: Mapping[str, Frame],
-    block: _Block,
-    blocks: tuple[_Block, ...],
+    block: Block,
+    blocks: tuple[Block, ...],
     links: tuple[str, ...],
-    uses: _Uses,
-    denied: tuple[str, ...],
-    agent_resources: str,
+    uses: Uses,
 ) -> Disk:
-    values = block.values
-    udev = frames.get(f"disk.{block.index}.udev", ABSENT).text
-    standing = {other.name for other in blocks if block.name in other.slaves}
-    names = (block.node, *links)
+    values, udev, name = block.values, block.udev, block.name
+    kind, partitions = _kind(block, blocks), values.get("partitions", "").split()
+    standing = _standing(block, blocks, links)
+    signature, signs = _signature(frames, block)
+    evidence = {
+        "whole": "" if kind in {"disk", "part"} else block.described,
+        "system": uses.system.get(name, ""),
+        "mounted": uses.mounted.get(name, ""),
+        "holders": shortened(", ".join(standing.values())),
+        "mesos": uses.mesos.get(name, ""),
+        "denied": uses.denied.get(name, ""),
+        "configured": uses.configured.get(name, ""),
+        "open": uses.opened.get(name, ""),
+        "partitions": shortened(", ".join(_partitions(partitions, blocks))),
+        "signature": signs,
+    }
     return Disk(
         path=block.node,
         by_id=_by_id(links),
         size_bytes=number(values.get("size", "")) * SECTOR_BYTES,
-        kind=_kind(block, blocks),
+        kind=kind,
         transport=_transport(values, udev),
         read_only=values.get("ro", "") != "0",
         removable=values.get("removable", "") == "1",
-        partitions=len(values.get("partitions", "").split()),
-        holders=len(standing | set(values.get("holders", "").split())),
-        signature=_signature(frames, block),
-        mounted=block.name in uses.mounted,
-        system=block.name in uses.system,
+        partitions=len(partitions),
+        holders=len(standing),
+        signature=signature,
+        mounted=name in uses.mounted,
+        system=name in uses.system,
         exclusive=frames.get(f"disk.{block.index}.open", ABSENT).status == 0,
         zero=frames.get(f"disk.{block.index}.zero", ABSENT).status == 0,
-        denied=any(
-            name == entry or fnmatch.fnmatchcase(name, entry) for name in names for entry in denied
-        ),
-        mesos=any(_names_path(agent_resources, name) for name in names if name),
+        denied=name in uses.denied,
+        mesos=name in uses.mesos,
         links=links,
+        model=_first(values, udev, "model", "ID_MODEL"),
+        serial=_first(values, udev, "serial", "ID_SERIAL_SHORT"),
+        wwn=udev.get("ID_WWN", "") or values.get("wwid", "") or values.get("device-wwid", ""),
+        rotational=values.get("rotational", "") == "1",
+        logical_bytes=number(values.get("logical", "")),
+        physical_bytes=number(values.get("physical", "")),
+        multipath=udev.get("DM_MULTIPATH_DEVICE_PATH", "") == "1",
+        opened=name in uses.opened,
+        configured=name in uses.configured,
+        evidence={rule: seen for rule, seen in evidence.items() if seen},
     )
 
 
-def _kind(block: _Block, blocks: tuple[_Block, ...]) -> str:
+def _first(values: Mapping[str, str], udev: Mapping[str, str], key: str, property_: str) -> str:
+    return shortened(values.get(key, "") or udev.get(property_, ""))
+
+
+def _standing(block: Block, blocks: tuple[Block, ...], links: tuple[str, ...]) -> Mapping[str, str]:
+    """What stands on it or on a part of it: kernel name -> what it is."""
+    parts = {other.node for other in blocks if other.parent == block.name}
+    nodes = {block.node, *links, *parts}
+    found = {name: name for name in block.values.get("holders", "").split()}
+    if block.values.get("bcache"):
+        found.setdefault("bcache", "bcache has registered it")
+    for other in blocks:
+        backed = other.values.get("backing", "") in nodes
+        if backed or other.name in found or block.name in other.slaves:
+            found[other.name] = other.described
+    return dict(sorted(found.items()))
+
+
+def _partitions(names: Iterable[str], blocks: tuple[Block, ...]) -> Iterable[str]:
+    """`sdb1 (Ceph journal)`, where udev knows."""
+    by_name = {block.name: block for block in blocks}
+    for name in names:
+        udev = by_name[name].udev if name in by_name else {}
+        told = _PARTITION_TYPES.get(udev.get("ID_PART_ENTRY_TYPE", "").lower(), "")
+        told = told or udev.get("ID_FS_TYPE", "")
+        yield f"{name} ({told})" if told else name
+
+
+def _kind(block: Block, blocks: tuple[Block, ...]) -> str:
     if block.values.get("partition"):
         return "part"
     if any(other.name == block.name and _is_volume_node(other.node) for other in blocks):
@@ -223,7 +164,7 @@ def _is_volume_node(node: str) -> bool:
     return node.rpartition("/")[2].startswith("scini")
 
 
-def _transport(values: Mapping[str, str], udev: str) -> str:
+def _transport(values: Mapping[str, str], udev: Mapping[str, str]) -> str:
     told = values.get("transport", "")
     if told:
         return "nvme" if told == "pcie" else f"nvme-{told}"
@@ -231,17 +172,59 @@ def _transport(values: Mapping[str, str], udev: str) -> str:
     for pattern, transport in _TRANSPORTS:
         if pattern.search(path):
             return transport
-    bus = next((v for line in udev.splitlines() if (v := line.removeprefix("ID_BUS=")) != line), "")
-    return {"ata": "sata", "usb": "usb"}.get(bus, "")
+    return {"ata": "sata", "usb": "usb"}.get(udev.get("ID_BUS", ""), "")
 
 
-def _signature(frames: Mapping[str, Frame], block: _Block) -> str:
-    """Only blkid's own word for "nothing" counts as nothing."""
-    frame = frames.get(f"disk.{block.index}.blkid", ABSENT)
+def _signature(frames: Mapping[str, Frame], block: Block) -> tuple[str, str]:
+    """Type and evidence; "" only if every tool that was asked has said "nothing" in its own way."""
+    told = frames.get(f"disk.{block.index}.blkid", ABSENT)
+    types, fault = _blkid_types(told)
+    offsets, wipefs_fault = _wipefs_types(frames.get(f"disk.{block.index}.wipefs"))
+    recorded = [
+        found for key in ("ID_FS_TYPE", "ID_PART_TABLE_TYPE") if (found := block.udev.get(key))
+    ]
+    known = dict.fromkeys(kind for kind, _ in offsets)
+    seen = [_places(kind, [at for found, at in offsets if found == kind]) for kind in known]
+    seen += [kind for kind in types if kind not in known]
+    seen += [f"{kind} by udev" for kind in recorded if kind not in {*known, *types}]
+    seen += [why for why in (fault, wipefs_fault) if why]
+    named = [*types, *(kind for kind, _ in offsets), *recorded]
+    signature = named[0] if named else UNKNOWN if fault or wipefs_fault else ""
+    return signature, shortened(", ".join(seen))
+
+
+def _places(kind: str, offsets: list[str]) -> str:
+    """`gpt at 0x200 and 0x1ffffe00`; zfs has a hundred of them."""
+    shown = " and ".join(offsets[:2])
+    return f"{kind} at {shown}" + (f" and {len(offsets) - 2} more" if len(offsets) > 2 else "")
+
+
+def _blkid_types(frame: Frame) -> tuple[list[str], str]:
+    """Only blkid's own word for "nothing", status 2, counts as nothing."""
     if frame.status == 2:
-        return ""
+        return [], ""
     found = dict(line.partition("=")[::2] for line in frame.text.splitlines())
-    return found.get("TYPE") or found.get("PTTYPE") or "unknown"
+    types = [kind for key in ("TYPE", "PTTYPE") if (kind := found.get(key, "").strip())]
+    if frame.status != 0:
+        return types, f"blkid ended with status {frame.status}"
+    return types, "" if types else "blkid found something that it has no type for"
+
+
+def _wipefs_types(frame: Frame | None) -> tuple[list[tuple[str, str]], str]:
+    """(type, offset) of each; nothing is no line at all. None: an older script did not ask."""
+    if frame is None:
+        return [], ""
+    found: list[tuple[str, str]] = []
+    fault = f"wipefs ended with status {frame.status}" if frame.status else ""
+    for line in frame.text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        entry = _WIPEFS.fullmatch(line.strip())
+        if entry is None:
+            fault = "wipefs said what is not understood"
+        else:
+            found.append((entry[2], entry[1]))
+    return found, fault
 
 
 def _by_id(links: tuple[str, ...]) -> str:
@@ -256,8 +239,3 @@ def _by_id(links: tuple[str, ...]) -> str:
             if name.startswith(prefix):
                 return folder + name
     return ""
-
-
-def _names_path(text: str, path: str) -> bool:
-    """The path stands in the text as a whole word: /dev/sda is not in /dev/sdaa."""
-    return re.search(re.escape(path) + r"(?![A-Za-z0-9_.:-])", text) is not None

@@ -39,6 +39,7 @@ class StepContext:
     thick: bool = False
     isolation_to: tuple[str, ...] = ()  # catalog.wanted_isolation of the facts
     checkpoint_dir: str = "/var/lib/mesos-docker-volume"
+    restart_anyway: bool = False  # although the agent shows the wanted isolation
     agent_unit: str = ""  # "" : mesos-slave or mesos-agent, whichever runs
     master_endpoint: str = ""  # host:port of the leading master
     devices: tuple[str, ...] = ()  # taken by the rules of auto
@@ -49,8 +50,13 @@ class StepContext:
     permit_ca: str = ""  # PEM of the authority behind permit_url; "" for the host's own
     delay_s: int = 15  # of a reboot, for the end of its task to be stored and acknowledged
     provides_storage: bool = False
+    left_cluster: bool = False  # neither its SDS nor its SDC is listed any more
     watches_sdc: bool = True
     watches_rexray: bool = True
+    mirror: str = ""  # http://host:port/packages of the scheduler, as the hosts reach it
+    mirrored: frozenset[str] = frozenset()  # SHA-256 of the files that it serves
+    packages_proxy: str = ""
+    packages_no_proxy: str = ""
 
 
 def rexray_digest(context: StepContext) -> str:
@@ -61,6 +67,15 @@ def rexray_digest(context: StepContext) -> str:
         context.thick,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def rexray_points(context: StepContext) -> Mapping[str, str]:
+    """Which cluster our REX-Ray files point to, as Facts.rexray_points has it."""
+    gateway = context.gateway_endpoint.partition("://")[2].partition("/")[0]
+    points = {
+        "systemid": context.system_id, "systemname": context.system_name, "endpoint": gateway
+    }  # fmt: skip
+    return {key: value for key, value in points.items() if value}
 
 
 def environment_of(step: str, context: StepContext) -> Mapping[str, str]:
@@ -86,12 +101,53 @@ def _package(component: str, context: StepContext) -> dict[str, str]:
         raise StepTextError(
             f"no package for {component} on {facts.os_id} {facts.os_version} in the catalog"
         )
+    urls = _addresses(package, context)
     return {
-        "PACKAGE_URL": package.url,
+        "PACKAGE_URL": urls[0],
+        "PACKAGE_MIRRORS": " ".join(urls[1:]),
         "PACKAGE_SHA256": package.sha256,
         "PACKAGE_SIZE": str(package.size_bytes),
         "PACKAGE_VERSION": package.version,
+        "PACKAGE_MEMBER": package.member,
         "PACKAGE_ALLOW_HTTP": "yes" if package.allow_http else "",
+        "PACKAGE_UPGRADE": "yes" if package.upgrade else "",
+        "PACKAGE_DOWNGRADE": "yes" if package.downgrade else "",
+        **_network(context),
+    }
+
+
+def _addresses(package: Package, context: StepContext) -> tuple[str, ...]:
+    """Where the host may get the file; the scheduler's own copy first."""
+    ours: tuple[str, ...] = ()
+    if context.mirror and package.sha256 in context.mirrored:
+        ours = (f"{context.mirror}/{package.sha256}/{package.file}",)
+    urls = (*ours, *package.urls)
+    if not urls:
+        raise StepTextError(
+            f"the catalog names no url for {package.file}, and the scheduler does not have it: "
+            "put it into the folder given by -packages.dir"
+        )
+    return urls
+
+
+def _network(context: StepContext) -> dict[str, str]:
+    return {
+        "PACKAGE_OWN": f"{context.mirror}/" if context.mirror else "",
+        "PACKAGE_PROXY": context.packages_proxy,
+        "PACKAGE_NO_PROXY": context.packages_no_proxy,
+    }
+
+
+def _sds(context: StepContext) -> dict[str, str]:
+    """With the permit, if there is one, to restart an SDS that runs."""
+    permit = _permit(context) if context.permit_url else {}
+    return {**_package("sds", context), **permit}
+
+
+def _permit(context: StepContext) -> dict[str, str]:
+    return {
+        "PERMIT_URL": _need(context.permit_url, "the permit's URL"),
+        "PERMIT_CA": base64.b64encode(context.permit_ca.encode()).decode(),
     }
 
 
@@ -101,7 +157,30 @@ def _kernels(context: StepContext) -> str:
 
 
 def _prerequisites(context: StepContext) -> dict[str, str]:
-    return {"KERNEL_MODE": context.kernel_mode, "SUPPORTED_KERNELS": _kernels(context)}
+    return {
+        "KERNEL_MODE": context.kernel_mode,
+        "SUPPORTED_KERNELS": _kernels(context),
+        **_dependencies(context),
+    }
+
+
+def _dependencies(context: StepContext) -> dict[str, str]:
+    """One line each: name, SHA-256, size, whether plain http will do, addresses.
+
+    What nobody has is left to the distribution's own archive.
+    """
+    packages = context.catalog.dependencies_for(context.facts) if context.catalog else ()
+    lines: list[str] = []
+    for package in packages:
+        if not (package.urls or package.sha256 in context.mirrored):
+            continue
+        plain = "yes" if package.allow_http else "no"
+        told = (package.name, package.sha256, str(package.size_bytes), plain)
+        lines.append(" ".join((*told, *_addresses(package, context))))
+    if not lines:
+        return {}
+    numbered = {f"DEPENDENCY_{n}": line for n, line in enumerate(lines, start=1)}
+    return {"DEPENDENCIES": str(len(lines)), **numbered, **_network(context)}
 
 
 def _sdc(context: StepContext) -> dict[str, str]:
@@ -148,6 +227,7 @@ def _agent_restart(context: StepContext) -> dict[str, str]:
         "MASTER_ENDPOINT": _need(context.master_endpoint, "the leading master's address"),
         "AGENT_UNIT": context.agent_unit,
         "DELAY_S": str(RESTART_DELAY_S),
+        "RESTART_ANYWAY": "yes" if context.restart_anyway else "",
     }
 
 
@@ -170,10 +250,14 @@ def _probe(context: StepContext) -> dict[str, str]:
 
 
 def _reboot(context: StepContext) -> dict[str, str]:
+    return {**_permit(context), "DELAY_S": str(context.delay_s)}
+
+
+def _uninstall(context: StepContext) -> dict[str, str]:
     return {
-        "PERMIT_URL": _need(context.permit_url, "the permit's URL"),
-        "PERMIT_CA": base64.b64encode(context.permit_ca.encode()).decode(),
-        "DELAY_S": str(context.delay_s),
+        "LEFT_CLUSTER": "yes" if context.left_cluster else "",
+        "ISOLATION_TO": ",".join(context.isolation_to),
+        "CHECKPOINT_DIR": context.checkpoint_dir,
     }
 
 
@@ -188,7 +272,7 @@ def _keeper(context: StepContext) -> dict[str, str]:
 _BUILDERS: Final[Mapping[str, Callable[[StepContext], dict[str, str]]]] = {
     "survey": lambda _context: {},
     "prerequisites": _prerequisites,
-    "sds": lambda context: _package("sds", context),
+    "sds": _sds,
     "sdc": _sdc,
     "rexray": _rexray,
     "isolator": _isolator,
@@ -196,6 +280,7 @@ _BUILDERS: Final[Mapping[str, Callable[[StepContext], dict[str, str]]]] = {
     "claim": _claim,
     "probe": _probe,
     "reboot": _reboot,
+    "uninstall": _uninstall,
     "keeper": _keeper,
     "keeper_health": _keeper,
 }

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
-import msgspec
 
 from domain.facts import Facts, Receipt
+from install_steps import agent_facts, host_facts
 from install_steps.disk_facts import disks_of
-from install_steps.frames import ABSENT, Frame, SurveyError, frames_of
+from install_steps.frames import (
+    ABSENT,
+    TIMED_OUT,
+    Frame,
+    SurveyError,
+    first_line,
+    frames_of,
+    json_object,
+    sound,
+)
 from install_steps.sealing import result_of
 
 __all__ = ["SurveyError", "family_of", "parse_survey"]
 
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_MDM: Final = re.compile(r"\[\d+\]-([0-9A-Fa-f.:]+)")
 _MACHINE_ID: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
 _PEM: Final = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END PUBLIC KEY-----")
 _OLD_OPENSSL: Final = re.compile(r"OpenSSL (?:0\.|1\.0\.[01])")
 _SERVICES: Final = ("sds", "scini", "rexray")
+_HALF: Final = frozenset({"half-installed", "unpacked", "half-configured"})  # dpkg's words
 _COMPONENTS: Final[Mapping[str, str]] = {
     "emc-scaleio-sds": "sds",
     "emc-scaleio-sdc": "sdc",
@@ -34,7 +42,10 @@ _PREREQUISITES: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
         frozenset(names)
         for names in (("libaio1", "libaio1t64"), ("numactl",), ("openssl",), ("curl",))
     ),
-    "rpm": tuple(frozenset((name,)) for name in ("libaio", "numactl", "openssl", "curl")),
+    "rpm": tuple(
+        frozenset(names)
+        for names in (("libaio",), ("numactl",), ("openssl",), ("curl", "curl-minimal"))
+    ),
 }
 
 
@@ -52,12 +63,11 @@ def parse_survey(text: str) -> Facts:
     """The facts of one survey. Raises SurveyError, and nothing else, whatever the text is."""
     frames = frames_of(text)
     _complete(text, frames)
-    release = _assignments(_first(frames, "os-release").text)
-    os_like = tuple(release.get("ID_LIKE", "").lower().split())
-    os_id = release.get("ID", "").lower()
-    family = family_of(os_id, os_like)
-    kernel, _, architecture = _line(frames, "uname").partition(" ")
-    machine_id, boot_id = _line(frames, "machine-id").lower(), _line(frames, "boot-id").lower()
+    release = host_facts.release_of(frames)
+    family = family_of(release.os_id, release.like)
+    kernel, _, architecture = first_line(frames, "uname").partition(" ")
+    machine_id = first_line(frames, "machine-id").lower()
+    boot_id = first_line(frames, "boot-id").lower()
     for what, found in (("machine id", machine_id), ("boot id", boot_id)):
         if not _MACHINE_ID.fullmatch(found):
             raise SurveyError(f"the host tells no {what}: look at its /etc/machine-id and /proc")
@@ -66,14 +76,14 @@ def parse_survey(text: str) -> Facts:
     init = _init(frames)
     installed = _installed(frames, family)
     receipts = _receipt_entries(frames)
-    flags = _agent_flags(frames)
+    flags = agent_facts.agent_flags(frames)
     public_key = _public_key(frames)
-    return Facts(
+    facts = Facts(
         machine_id=machine_id,
         boot_id=boot_id,
-        os_id=os_id,
-        os_version=release.get("VERSION_ID", ""),
-        os_like=os_like,
+        os_id=release.os_id,
+        os_version=release.version,
+        os_like=release.like,
         kernel=kernel,
         architecture=architecture.strip() or "x86_64",
         init=init,
@@ -82,17 +92,43 @@ def parse_survey(text: str) -> Facts:
         and all(names & installed.keys() for names in _PREREQUISITES.get(family, (frozenset(),))),
         services={name: _active(frames, init, name) for name in _SERVICES},
         sdc_guid=_guid(frames),
-        sdc_mdms=_mdms(frames),
-        sdc_module=_line(frames, "module") == "live",
+        sdc_module=first_line(frames, "module") == "live",
         rexray_config=_rexray_config(frames, receipts),
+        rexray_points=_rexray_points(frames),
         isolation=tuple(
             part for raw in flags.get("isolation", "").split(",") if (part := raw.strip())
         ),
         launcher=flags.get("launcher", ""),
         public_key=public_key,
-        oaep_digest="sha1" if _OLD_OPENSSL.match(_line(frames, "openssl")) else "sha256",
+        oaep_digest="sha1" if _OLD_OPENSSL.match(first_line(frames, "openssl")) else "sha256",
         disks=disks_of(frames, agent_resources=flags.get("resources", "")),
         receipts=tuple(_receipts(receipts, boot_id)),
+        release=release.told_by,
+        contained=agent_facts.contained(frames),
+        agent=agent_facts.agent_of(frames, init),
+    )
+    return _with_host(facts, frames, family, installed)
+
+
+def _with_host(
+    facts: Facts, frames: Mapping[str, Frame], family: str, installed: Mapping[str, str]
+) -> Facts:
+    clock, uptime_s, took_s = host_facts.clock_of(frames)
+    clusters = host_facts.clusters_of(frames)
+    return attrs.evolve(
+        facts,
+        clock=clock,
+        uptime_s=uptime_s,
+        took_s=took_s,
+        clock_synced=host_facts.clock_synced(frames),
+        tools=host_facts.tools_of(installed),
+        database=host_facts.database_of(frames, family, installed),
+        states=host_facts.services_of(frames, facts.init),
+        space=host_facts.spaces_of(frames),
+        sdc_clusters=clusters,
+        sdc_mdms=tuple(dict.fromkeys(a for cluster in clusters for a in cluster.addresses)),
+        module_version=first_line(frames, "module-version"),
+        module_file=first_line(frames, "module-file"),
     )
 
 
@@ -102,44 +138,20 @@ def _complete(text: str, frames: Mapping[str, Frame]) -> None:
         raise SurveyError("survey output is not complete: survey again")
 
 
-def _first(frames: Mapping[str, Frame], name: str) -> Frame:
-    """The frame, with its text only if the command said that all went well."""
-    frame = frames.get(name, ABSENT)
-    return frame if frame.status == 0 else attrs.evolve(frame, text="")
-
-
-def _line(frames: Mapping[str, Frame], name: str) -> str:
-    return _first(frames, name).text.strip().partition("\n")[0].strip()
-
-
-def _assignments(text: str) -> dict[str, str]:
-    """NAME=VALUE lines as os-release has them: values may be quoted as in a shell."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        name, equals, value = line.strip().partition("=")
-        if not equals or name.startswith("#"):
-            continue
-        try:
-            words = shlex.split(value)
-        except ValueError:
-            words = [value]
-        found[name] = " ".join(words)
-    return found
-
-
 def _init(frames: Mapping[str, Frame]) -> str:
-    comm = _line(frames, "init")
+    comm = first_line(frames, "init")
     if comm == "systemd":
         return "systemd"
     if comm != "init":
         return ""
-    return "upstart" if "upstart" in _first(frames, "init-version").text else "sysvinit"
+    return "upstart" if "upstart" in sound(frames, "init-version") else "sysvinit"
 
 
 def _installed(frames: Mapping[str, Frame], family: str) -> dict[str, str]:
     """Package name in lower case -> version; the query fails when it knows one of them not."""
     found: dict[str, str] = {}
-    for line in frames.get(f"packages-{family}", ABSENT).text.splitlines():
+    frame = frames.get(f"packages-{family}", ABSENT)
+    for line in frame.text.splitlines() if frame.status < TIMED_OUT else ():
         match line.split():
             case [name, _, "ok", "installed", version] if family == "deb":
                 found[name.lower()] = version
@@ -155,13 +167,19 @@ def _packages(frames: Mapping[str, Frame], installed: Mapping[str, str]) -> dict
         component: installed[name] for name, component in _COMPONENTS.items() if name in installed
     }
     for tool in ("rexray", "dvdcli"):
-        actual = _line(frames, f"binary.{tool}").split()
-        if tool in packages or not actual:
+        actual = first_line(frames, f"binary.{tool}").split()
+        if tool in packages or not actual or tool in _cut_short(frames):
             continue
-        unpacked = _line(frames, f"unpacked.{tool}").split()
+        unpacked = first_line(frames, f"unpacked.{tool}").split()
         ours = len(unpacked) == 2 and unpacked[1] == actual[0]
         packages[tool] = unpacked[0] if ours else "unknown"
     return packages
+
+
+def _cut_short(frames: Mapping[str, Frame]) -> set[str]:
+    """Packages that dpkg has begun to install: their files are there, and nobody else's."""
+    lines = (line.split() for line in frames.get("packages-deb", ABSENT).text.splitlines())
+    return {words[0] for words in lines if len(words) > 3 and words[3] in _HALF}
 
 
 def _active(frames: Mapping[str, Frame], init: str, name: str) -> bool:
@@ -169,45 +187,22 @@ def _active(frames: Mapping[str, Frame], init: str, name: str) -> bool:
     match init:
         case "systemd":
             return frame.text.strip() == "active"
-        case "upstart":
+        case _:  # upstart's word, also where it could not be asked for its version
             return frame.status == 0 and "stop/waiting" not in frame.text
-        case _:
-            return frame.status == 0
 
 
 def _guid(frames: Mapping[str, Frame]) -> str:
-    found = _GUID.search(_first(frames, "guid").text)
+    found = _GUID.search(sound(frames, "guid"))
     return found.group().upper() if found else ""
 
 
-def _mdms(frames: Mapping[str, Frame]) -> tuple[str, ...]:
-    """What the driver uses; where it is not up, what stands in its file."""
-    found = _MDM.findall(_first(frames, "mdms").text)
-    if not found:
-        for line in _first(frames, "drv-cfg-file").text.splitlines():
-            words = line.replace(",", " ").split()
-            if words[:1] == ["mdm"]:
-                found += words[1:]
-    return tuple(dict.fromkeys(found))
-
-
 def _public_key(frames: Mapping[str, Frame]) -> str:
-    found = _PEM.search(_first(frames, "public-key").text)
+    found = _PEM.search(sound(frames, "public-key"))
     return found.group() + "\n" if found else ""
 
 
-def _agent_flags(frames: Mapping[str, Frame]) -> dict[str, str]:
-    """The agent's flags; Mesos gives them as texts. Empty when they cannot be read."""
-    decoded = _json(_first(frames, "agent-flags").text)
-    flags = decoded.get("flags") if isinstance(decoded, dict) else None
-    if not isinstance(flags, dict):
-        return {}
-    return {name: value for name, value in flags.items() if isinstance(value, str)}
-
-
 def _receipt_entries(frames: Mapping[str, Frame]) -> dict[str, dict[str, str]]:
-    decoded = _json(_first(frames, "receipt").text)
-    entries = decoded.get("entries") if isinstance(decoded, dict) else None
+    entries = json_object(sound(frames, "receipt")).get("entries")
     found: dict[str, dict[str, str]] = {}
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
@@ -225,23 +220,24 @@ def _receipts(entries: Mapping[str, Mapping[str, str]], boot_id: str) -> Iterabl
             continue
         if state == "open" and entry.get("boot_id", "").lower() != boot_id:
             state = "kept"
-        yield Receipt(step=step, state=state)
+        yield Receipt(step=step, state=state, digest=entry.get("digest", ""))
 
 
 def _rexray_config(frames: Mapping[str, Frame], receipts: Mapping[str, Mapping[str, str]]) -> str:
     """The digest of the wish behind the file, if the file still is what our step wrote."""
-    actual = _line(frames, "rexray-config").split()
+    actual = first_line(frames, "rexray-config").split()
     entry = receipts.get("rexray", {})
     if not actual or entry.get("sha256") != actual[0]:
         return ""
     return entry.get("config", "")
 
 
-def _json(text: str) -> object:
-    if not text:
-        return None
-    try:
-        decoded: object = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return decoded
+def _rexray_points(frames: Mapping[str, Frame]) -> dict[str, str]:
+    """Which cluster its file points to: keys in lower case, the endpoint as host or host:port."""
+    found: dict[str, str] = {}
+    for line in sound(frames, "rexray-points").splitlines():
+        key, _, value = line.strip().partition(":")
+        plain = value.strip().strip("\"'").strip()
+        if plain:
+            found.setdefault(key.lower(), plain.partition("://")[2].partition("/")[0] or plain)
+    return found

@@ -12,13 +12,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Final
 
 import attrs
+import msgspec
 
 SURVEY_CHARACTERS_MAX: Final = 16 * 1024 * 1024  # a host with 100 disks needs about 0.5 MiB
 FRAMES_MAX: Final = 8192
+TIMED_OUT: Final = 124  # this and more: killed, or never run; not the command's own word
 _NAME: Final = re.compile(r"[a-z0-9.-]{1,64}")
 _BASE64_LINE: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -63,6 +66,46 @@ def frames_of(text: str) -> Mapping[str, Frame]:
     if name:
         raise SurveyError(f"survey output is cut off in frame {name}: survey again")
     return frames
+
+
+def sound(frames: Mapping[str, Frame], name: str) -> str:
+    """The text of the frame, if its command said that all went well."""
+    frame = frames.get(name, ABSENT)
+    return frame.text if frame.status == 0 else ""
+
+
+def first_line(frames: Mapping[str, Frame], name: str) -> str:
+    return sound(frames, name).strip().partition("\n")[0].strip()
+
+
+def whole(frames: Mapping[str, Frame], name: str) -> tuple[str, ...] | None:
+    """The lines of a frame that ends with a line `.`; None when it is not all there."""
+    *lines, last, rest = ["", "", *sound(frames, name).split("\n")]
+    return tuple(lines[2:]) if last == "." and not rest else None
+
+
+def json_object(text: str) -> Mapping[str, object]:
+    """Empty where the text is no JSON object."""
+    try:
+        decoded: object = msgspec.json.decode(text) if text else None
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def assignments(text: str) -> dict[str, str]:
+    """NAME=VALUE lines as os-release has them: values may be quoted as in a shell."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        name, equals, value = line.strip().partition("=")
+        if not equals or name.startswith("#"):
+            continue
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            words = [value]
+        found[name] = " ".join(words)
+    return found
 
 
 def number(text: str, otherwise: int = 0) -> int:

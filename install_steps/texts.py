@@ -10,6 +10,7 @@ from typing import Final
 STEP_CHARACTERS_MAX: Final = 64 * 1024  # Linux takes 128 KiB as one argument of `sh -c`
 _NAME: Final = re.compile(r"[a-z][a-z_-]{0,31}")
 _PRELUDE: Final = "_lib"
+_COMMENT: Final = re.compile(r"^[ \t]*# .*\n", re.MULTILINE)
 _PARTS: Final = re.compile(r"^# parts: (.*)$", re.MULTILINE)  # a line of the step's own script
 
 
@@ -18,16 +19,24 @@ class StepTextError(Exception):
 
 
 def script_text(name: str, steps_dir: Path | None = None) -> str:
-    """The command of step `name`, from the packaged scripts or from `steps_dir`. StepTextError."""
+    """The command of step `name`, from the packaged scripts or from `steps_dir`. StepTextError.
+
+    Comments stay here: each launch carries the text, and a host has no use for them.
+    """
+    text = _COMMENT.sub("", source_text(name, steps_dir))
+    if len(text.encode()) > STEP_CHARACTERS_MAX:
+        raise StepTextError(f"step {name} has more than {STEP_CHARACTERS_MAX} bytes")
+    return text
+
+
+def source_text(name: str, steps_dir: Path | None = None) -> str:
+    """The same with its comments, for those who check it. Raises StepTextError."""
     if not _NAME.fullmatch(name):
         raise StepTextError(f"there is no step {name!r}")
     own = _read(name, steps_dir)
     named = _PARTS.search(own)
     parts = (_PRELUDE, *(named.group(1).split() if named else ()))
-    text = "\n".join([*(_read(part, steps_dir) for part in parts), own])
-    if len(text.encode()) > STEP_CHARACTERS_MAX:
-        raise StepTextError(f"step {name} has more than {STEP_CHARACTERS_MAX} bytes")
-    return text
+    return "\n".join([*(_read(part, steps_dir) for part in parts), own])
 
 
 def _read(name: str, steps_dir: Path | None) -> str:

@@ -259,7 +259,7 @@ class Checkers:
         """`phases`: host -> (phase, error), when the run is over and the faults are."""
         for host in self.world.hosts:
             phase, error = phases.get(host, ("unknown", ""))
-            arrived = phase == "ready" or (phase == "failed" and bool(error))
+            arrived = phase in ("ready", "retired") or (phase == "failed" and bool(error))
             self.check(ARRIVES, arrived, f"{host} ended as {phase}")
             self.check(NOT_TWICE, host in phases, f"{host} was forgotten")
             self.check(STANDS_STILL, host in phases, f"{host} was forgotten")

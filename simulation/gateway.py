@@ -63,6 +63,7 @@ class SimulatedGateway:
     virtual_addresses: tuple[str, ...] = ()
     rebuild_s: float = 60.0  # from the return of an SDS until its data is whole again
     rebalance_s: float = 0.0  # data moves that long after a device was added
+    evacuate_s: float = 0.0  # from the removal of an SDS until its data is on the others
     version_needs_login: bool = False  # releases differ
     bearer_offered: bool = True  # on 4.x; without it clients stay with Basic
     listeners: list[Listener] = attrs.field(factory=list, init=False, repr=False)
@@ -98,6 +99,7 @@ class SimulatedGateway:
         self._mdm = Mdm(
             state=self.state, ids=self._ids, clock=self.clock, hooks=self._hooks, emit=self._emit
         )
+        self._mdm.evacuate_s = self.evacuate_s
         self._routes = Routes(mdm=self._mdm, read=self._read, clock=self.clock)
 
     # --- the world
@@ -230,9 +232,16 @@ class SimulatedGateway:
             self.register_sdc(guid, f"10.0.2.{n}")
         self.settle()
 
+    def add_volume(self, name: str, size_gb: int) -> str:
+        """Thick and mapped nowhere, in the first pool. Raises MdmRefusalError."""
+        wanted = {"storagePoolId": next(iter(self.state.pools)), "name": name}
+        sized = {"volumeSizeInGb": str(size_gb), "volumeType": "ThickProvisioned"}
+        return self._mdm.create_volume({**wanted, **sized})
+
     def settle(self) -> None:
         """Bring what depends on time up to now, and tell what has changed by it."""
         now = self.clock()
+        self._mdm.settle_leaving()
         for pool in self.state.pools.values():
             away = any(
                 not self.state.sds[d.sds_id].connected for d in self.state.devices_of_pool(pool.id)

@@ -26,6 +26,7 @@ from simulation.gateway_model import (
 Listener = Callable[[str, Mapping[str, object]], None]
 _T = TypeVar("_T")
 NAME_CHARACTERS_MAX: Final = 31
+FAULT_UNITS_MIN: Final = 3  # a pool that holds volumes needs devices in that many
 FAULT_SET_IN_USE: Final = 1033  # the real number is not public; clients must not rely on it
 
 
@@ -37,6 +38,7 @@ class Changes:
     ids: Ids
     clock: Callable[[], float]
     emit: Listener
+    evacuate_s: float = 0.0
 
     # --- volumes and SDCs
 
@@ -137,9 +139,43 @@ class Changes:
 
     def remove_device(self, device: Device) -> None:
         del self.state.devices[device.id]
-        self.emit("device-removed", {"id": device.id, "path": device.path})
+        address = self.state.sds[device.sds_id].ips[0][0]
+        self.emit("device-removed", {"id": device.id, "path": device.path, "sds_ip": address})
 
     def remove_sds(self, sds: Sds) -> None:
+        """Its data moves to the others first, where that has room, and takes its time."""
+        if sds.leaves_at is not None:
+            raise MdmRefusalError(103, "The SDS is being removed")
+        for pool in self.state.pools_of_sds(sds.id):
+            self._room_without(sds, pool)
+        sds.leaves_at = self.clock() + self.evacuate_s
+        self.emit("sds-leaving", {"id": sds.id, "sds_ip": sds.ips[0][0]})
+        self.settle_leaving()
+
+    def settle_leaving(self) -> None:
+        """SDSs whose data has moved are gone; it moves only while all the others are there."""
+        now = self.clock()
+        for sds in list(self.state.sds.values()):
+            others = {
+                d.sds_id
+                for pool in self.state.pools_of_sds(sds.id)
+                for d in self.state.devices_of_pool(pool.id)
+            }
+            whole = all(self.state.sds[other].connected for other in others)
+            if sds.leaves_at is not None and now >= sds.leaves_at and whole:
+                self._drop_sds(sds)
+
+    def _room_without(self, sds: Sds, pool: Pool) -> None:
+        devices = [d for d in self.state.devices_of_pool(pool.id) if d.sds_id != sds.id]
+        units = {self.state.sds[d.sds_id].unit for d in devices}
+        if self.state.volumes_of_pool(pool.id) and len(units) < FAULT_UNITS_MIN:
+            raise MdmRefusalError(67, "Not enough fault units would be left in the Storage Pool")
+        left_kb = sum(d.capacity_kb for d in devices)
+        free_kb = left_kb - left_kb * pool.spare_percent // 100
+        if self.state.pool_figures(pool).in_use_kb > free_kb:
+            raise MdmRefusalError(61, "The operation violates the spare policy")
+
+    def _drop_sds(self, sds: Sds) -> None:
         for device in self.state.devices_of_sds(sds.id):
             self.remove_device(device)
         del self.state.sds[sds.id]

@@ -74,6 +74,7 @@ class Sds:
     ips: list[tuple[str, str]] = attrs.field(factory=list)  # address, role
     port: int = 7072
     connected: bool = True
+    leaves_at: float | None = None  # its data moves to the others until then
 
     @property
     def unit(self) -> str:
@@ -216,11 +217,12 @@ def pool_health(state: ClusterState, pool: Pool) -> PoolHealth:
     share_kb = max(DEGRADED_KB_MIN, share_kb)
     units_away = {state.sds[d.sds_id].unit for d in away}
     rebuilding = pool.rebuild_until is not None
+    leaving = any(state.sds[d.sds_id].leaves_at is not None for d in devices)
     return PoolHealth(
         degraded_kb=share_kb if units_away or rebuilding else 0,
         failed_kb=share_kb if len(units_away) > 1 else 0,
         rebuilding_kb=share_kb if rebuilding and not units_away else 0,
-        rebalancing_kb=DEGRADED_KB_MIN if pool.rebalance_until is not None else 0,
+        rebalancing_kb=DEGRADED_KB_MIN if pool.rebalance_until is not None or leaving else 0,
     )
 
 

@@ -39,7 +39,7 @@ __all__ = [
 KEYS: Final = 3  # making one takes 0.1 s or more; hosts share a few
 LOCKED_STEPS: Final = frozenset(
     {"prerequisites", "sds", "sdc", "rexray", "isolator", "agent-restart", "claim", "probe",
-     "reboot"}
+     "reboot", "uninstall"}
 )  # fmt: skip
 _DURATIONS_S: Final[Mapping[str, tuple[float, float]]] = {
     "survey": (1.0, 8.0),
@@ -52,6 +52,7 @@ _DURATIONS_S: Final[Mapping[str, tuple[float, float]]] = {
     "probe": (1.0, 15.0),
     "agent-restart": (0.2, 1.0),
     "reboot": (0.2, 1.0),
+    "uninstall": (5.0, 40.0),
 }
 
 
@@ -128,6 +129,10 @@ def _no_volume(_path: str) -> bool:
     return False
 
 
+def _no_volumes() -> bool:
+    return False
+
+
 @attrs.define(kw_only=True, eq=False)
 class SimulatedHost:
     """The state of one host. The world sets the callbacks and calls the methods."""
@@ -148,7 +153,9 @@ class SimulatedHost:
     on_sds_up: Callable[[str], None] = _no_sds
     on_reboot_armed: Callable[[str, float], None] = _no_reboot
     on_agent_restart_armed: Callable[[], None] = _no_restart
+    on_sdc_down: Callable[[str], None] = _no_sds
     sees_volume: Callable[[str], bool] = _no_volume
+    has_volumes: Callable[[], bool] = _no_volumes
 
     kernel: str = attrs.field(init=False)
     next_kernel: str = attrs.field(init=False)  # runs after a boot
@@ -156,14 +163,24 @@ class SimulatedHost:
     boot_id: str = attrs.field(init=False)
     up: bool = attrs.field(default=True, init=False)
     packages: dict[str, str] = attrs.field(factory=dict, init=False)  # database name -> version
+    installed_by_us: set[str] = attrs.field(factory=set, init=False)  # components, tools
+    isolation_before: tuple[str, ...] = attrs.field(default=(), init=False)  # () never changed
+    putting_back: bool = attrs.field(default=False, init=False)
     services: set[str] = attrs.field(factory=set, init=False)  # those that run
     unpacked: dict[str, str] = attrs.field(factory=dict, init=False)  # tool -> version, "" unknown
+    half_installed: dict[str, str] = attrs.field(factory=dict, init=False)  # name -> version
+    damaged: set[str] = attrs.field(factory=set, init=False)  # names of packages with files gone
+    held: set[str] = attrs.field(factory=set, init=False)  # names that an operator holds
+    masked: set[str] = attrs.field(factory=set, init=False)  # services
     kernels: set[str] = attrs.field(factory=set, init=False)  # images in /boot
     kernel_installed_in: str = attrs.field(default="", init=False)  # boot id
     enabled: set[str] = attrs.field(factory=set, init=False)  # those that a boot starts
     files: dict[str, str] = attrs.field(factory=dict, init=False)
     denied: list[str] = attrs.field(factory=list, init=False)  # lines of devices.deny
     module_loaded: bool = attrs.field(default=False, init=False)
+    module_in_use: bool = attrs.field(default=False, init=False)  # a volume is mapped here
+    renewed_modules: int = attrs.field(default=0, init=False)  # times scini was loaded anew
+    identity_lost: bool = attrs.field(default=False, init=False)  # drv_cfg.txt is empty
     module_kernels: tuple[str, ...] = attrs.field(default=(), init=False)
     mdm_ips: tuple[str, ...] = attrs.field(default=(), init=False)
     foreign_mdm_ips: tuple[str, ...] = attrs.field(default=(), init=False)  # another cluster's

@@ -33,6 +33,7 @@ def isolator(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     can_arm(host)  # what is written is watched from then on
     _writable(host, environment)
     host.change()
+    host.isolation_before = host.isolation_before or host.isolation
     host.next_isolation = tuple(wanted.split(","))
     host.write_receipt("isolator", "kept")
     return Ended(code=21, reason="agent-restart", sentence="it holds after an agent restart")
@@ -71,8 +72,11 @@ def agent_restart(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
         raise EndError(75, "flags", "the agent does not answer")
     _flags_open(host)
     if ",".join(host.isolation) == environment["ISOLATION_TO"]:
-        return Ended(code=0, reason="holds")
-    if not host.next_isolation:
+        if environment.get("RESTART_ANYWAY") != "yes":
+            return Ended(code=0, reason="holds")
+        if not host.isolation_before:
+            raise EndError(78, "no-watch", "nothing here could watch a restart of the agent")
+    elif not host.next_isolation:
         raise EndError(78, "no-way-back", "there is no record of what was changed")
     room_for_state(host)
     host.change()

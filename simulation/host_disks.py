@@ -22,6 +22,9 @@ _SYSFS: Final[Mapping[str, str]] = {
     "usb": _PCI + "00:14.0/usb1/1-1/1-1:1.0/host5/target5:0:0/5:0:0:0/block/{}",
     "": "/sys/devices/virtual/block/{}",
 }
+_OFFSETS: Final[Mapping[str, str]] = {
+    "ext4": "0x438", "swap": "0xff6", "LVM2_member": "0x218", "dos": "0x1fe", "gpt": "0x200",
+}  # fmt: skip
 
 
 @attrs.define(kw_only=True)
@@ -42,6 +45,10 @@ class SimulatedDisk:
     zero: bool = True
     removable: bool = False
     read_only: bool = False
+    multipath: bool = False  # multipathd has claimed it
+    opened_by: str = ""  # a process that has it open, not alone
+    configured: str = ""  # a line of a configuration file that names it: FILE:LINE
+    model: str = "SIMULATED"
 
     @property
     def path(self) -> str:
@@ -57,6 +64,16 @@ class SimulatedDisk:
     @property
     def sysfs(self) -> str:
         return _SYSFS[self.transport].format(self.name)
+
+    @property
+    def opener(self) -> str:
+        """The program that has it open, alone or not."""
+        return self.opened_by or ("sds" if self.in_use else "")
+
+    @property
+    def offset(self) -> str:
+        """Where wipefs finds the signature."""
+        return _OFFSETS.get(self.signature or "dos", "0x0")
 
     @property
     def is_free(self) -> bool:

@@ -48,9 +48,13 @@ class HostDials:
     not_root: bool = False  # tasks run as somebody else
     lock_held: bool = False
     packages_locked: bool = False  # another program holds the package database
+    packages_half_done: bool = False  # dpkg was interrupted
+    no_room: str = ""  # root, opt, var, boot, tmp, state or sandbox: nothing is free there
     download_fails: bool = False
     size_wrong: bool = False  # what comes is not as long as the catalog says
     checksum_wrong: bool = False
+    version_wrong: bool = False  # the file holds another version than the catalog says
+    packages_running: bool = False  # what an earlier step started is still at work
     full: str = ""  # sandbox or state: nothing can be written there
     module_missing: bool = False  # there is no scini for this kernel after all
     service_fails: str = ""  # sds, scini or rexray: does not come up
@@ -61,3 +65,4 @@ class HostDials:
     dvdcli_hidden: bool = False  # not on the agent's PATH
     agent_restart_breaks: bool = False  # does not come back with the new isolation
     slow: float = 1.0  # factor for every duration
+    reboot_takes_s: float = 0.0  # 0: half a minute, as usual

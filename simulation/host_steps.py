@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
@@ -23,12 +24,16 @@ from simulation.host_ends import (
     room_for_state,
 )
 from simulation.host_packages import ensure_package, prerequisites
+from simulation.host_removal import uninstall
 from simulation.host_survey import digest
 
 if TYPE_CHECKING:
     from simulation.host import SimulatedHost
 
 CONFIG: Final = "/etc/rexray/config.yml"
+_SAID: Final = re.compile(
+    r"^ +(systemID|systemName|endpoint): *(?:https?://)?([^/\s]+)", re.MULTILINE
+)
 
 
 def run(
@@ -37,7 +42,7 @@ def run(
     """Change the host as the step does. `under_way`: it will not live to arm anything."""
     before = _fingerprint(host)
     try:
-        ended = _MODELS[step](host, environment)
+        ended = _MODELS.get(step, _extra)(host, environment)
     except EndError as early:
         ended = early.ended
     if ended.reason == "armed" and not under_way:
@@ -54,11 +59,13 @@ def _fingerprint(host: SimulatedHost) -> object:
     return (
         dict(host.packages), dict(host.unpacked), frozenset(host.services), dict(host.files),
         host.mdm_ips, host.module_loaded, host.key is not None, host.key_told, host.next_kernel,
-        host.next_isolation,
+        host.next_isolation, frozenset(host.enabled), dict(host.half_installed),
+        frozenset(host.damaged), host.identity_lost, host.renewed_modules,
     )  # fmt: skip
 
 
 def _start(host: SimulatedHost, service: str) -> None:
+    """At every boot, too."""
     host.change()
     host.enabled.add(service)
     if not host.start(service):
@@ -66,12 +73,23 @@ def _start(host: SimulatedHost, service: str) -> None:
         raise EndError(1, "service", sentence, changed=True)
 
 
+def _not_masked(host: SimulatedHost, service: str) -> None:
+    if service in host.masked:
+        raise EndError(78, "masked", f"service {service} is masked on this host")
+
+
 def _sds(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     known_platform(host)
-    ensure_package(host, "sds", environment)
+    _not_masked(host, "sds")
+    ensure_package(host, "sds", environment, lambda: _permitted(host, environment))
     _start(host, "sds")
     host.write_receipt("sds", "kept", version=environment["PACKAGE_VERSION"])
     return Ended(code=0, reason="holds")
+
+
+def _permitted(host: SimulatedHost, environment: Mapping[str, str]) -> None:
+    if "sds" in host.services and not environment.get("PERMIT_URL"):
+        raise EndError(75, "no-permit", "the running SDS would be restarted without a permit")
 
 
 def _sdc(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
@@ -79,12 +97,17 @@ def _sdc(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     need(environment, "MDM_IP")
     if not kernel_fits(host.kernel, environment):
         raise EndError(78, "kernel", f"kernel {host.kernel} is not one that this SDC supports")
-    fresh = not host.has_sdc
-    ensure_package(host, "sdc", environment)
-    host.module_kernels = tuple(environment.get("SUPPORTED_KERNELS", "").split())
     wanted = tuple(environment["MDM_IP"].split(","))
+    _our_cluster(host, wanted)
+    _not_masked(host, "scini")
+    fresh, had_module = not host.has_sdc, host.module_loaded
+    action = ensure_package(host, "sdc", environment)
+    host.module_kernels = tuple(environment.get("SUPPORTED_KERNELS", "").split())
     if fresh:
         host.mdm_ips = wanted
+    host.identity_lost = False
+    replaced = had_module and action not in {"none", "install"}
+    waits = _renew_module(host, environment, replaced=replaced)
     _start(host, "scini")
     if not host.module_loaded:
         raise EndError(
@@ -92,16 +115,37 @@ def _sdc(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
             f"service scini runs, but its module is not loaded: there is none for {host.kernel}",
             changed=True,  # it was restarted to fetch one
         )  # fmt: skip
-    if frozenset((*host.mdm_ips, *host.foreign_mdm_ips)) != frozenset(wanted):
-        if host.foreign_mdm_ips:
-            raise EndError(78, "several-clusters", "this SDC serves several clusters")
-        if host.mdm_ips and not frozenset(host.mdm_ips) & frozenset(wanted):
-            raise EndError(78, "other-cluster", "this SDC already serves another cluster")
+    if frozenset(host.mdm_ips) != frozenset(wanted):
         host.change()
         host.mdm_ips = wanted
         host.announce_sdc()
+    if waits:
+        return Ended(code=20, reason="reboot", extra=(("guid", host.sdc_guid),))
     host.write_receipt("sdc", "kept", version=environment["PACKAGE_VERSION"])
     return Ended(code=0, reason="holds", extra=(("guid", host.sdc_guid),))
+
+
+def _our_cluster(host: SimulatedHost, wanted: tuple[str, ...]) -> None:
+    """Before anything is changed."""
+    known = frozenset((*host.mdm_ips, *host.foreign_mdm_ips))
+    if known and known.isdisjoint(wanted):
+        raise EndError(78, "other-cluster", "this SDC already serves another cluster")
+    if known != frozenset(wanted) and host.foreign_mdm_ips:
+        raise EndError(78, "several-clusters", "this SDC serves several clusters")
+
+
+def _renew_module(host: SimulatedHost, environment: Mapping[str, str], *, replaced: bool) -> bool:
+    """True when the loaded module is the one before the installed package's, and stays."""
+    receipt = host.receipts.get("sdc")
+    open_now = receipt is not None and receipt.state == "open" and receipt.boot_id == host.boot_id
+    if not (replaced or open_now) or not host.module_loaded:
+        return False
+    if not (host.module_in_use or host.has_volumes()):
+        host.change()
+        host.renewed_modules += 1
+        return False
+    host.write_receipt("sdc", "open", version=environment["PACKAGE_VERSION"])
+    return True
 
 
 def _rexray(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
@@ -112,7 +156,10 @@ def _rexray(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     )  # fmt: skip
     if not (environment.get("SYSTEM_ID") or environment.get("SYSTEM_NAME")):
         raise EndError(78, "setting", "SYSTEM_ID or SYSTEM_NAME has to be given")
+    _our_configuration(host, environment)
+    _not_masked(host, "rexray")
     ensure_package(host, "rexray", environment)
+    host.enabled.add("rexray")
     written = not _is_ours(host, environment)
     if written:
         _write_config(host, environment)
@@ -120,6 +167,29 @@ def _rexray(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     if host.dials.socket_missing:
         raise EndError(1, "socket", "rexray runs, but offers no socket in /run/docker/plugins")
     return Ended(code=0, reason="holds", changed=written)
+
+
+def _our_configuration(host: SimulatedHost, environment: Mapping[str, str]) -> None:
+    """A file that somebody wrote for another cluster is theirs; an empty one is nobody's."""
+    current, receipt = host.files.get(CONFIG, ""), host.receipts.get("rexray")
+    written = "GATEWAY_ENDPOINT=" in current or (
+        receipt is not None and receipt.more.get("sha256") == digest(current)
+    )
+    if written or not current.strip():
+        return
+    said = dict(_SAID.findall(current))
+    gateway = environment["GATEWAY_ENDPOINT"].partition("://")[2].partition("/")[0]
+    wanted = (
+        ("systemID", environment.get("SYSTEM_ID", "")),
+        ("systemName", environment.get("SYSTEM_NAME", "")),
+        ("endpoint", gateway),
+    )
+    for key, ours in wanted:
+        if said.get(key) and ours:
+            if said[key].lower() == ours.lower():
+                return
+            break
+    raise EndError(78, "other-config", f"{CONFIG} is not ours and points to another cluster")
 
 
 def _is_ours(host: SimulatedHost, environment: Mapping[str, str]) -> bool:
@@ -181,6 +251,12 @@ def _occupied(host: SimulatedHost, path: str, *, blank: bool, zero: bool) -> str
         return "it is no block device now"
     if any(fnmatchcase(name, line) for name in (disk.path, *disk.links) for line in host.denied):
         return "it stands in devices.deny"
+    if disk.multipath:
+        return "multipathd has claimed it as a path of a volume"
+    if disk.configured:
+        return f"a file of the host's configuration names it: {disk.configured}"
+    if disk.opener:
+        return f"a process has it open: {disk.opener}"
     if not disk.is_free or disk.read_only:
         return "it cannot be opened alone: something uses it"
     if blank and not disk.is_blank:
@@ -199,6 +275,14 @@ def _probe(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     if host.dials.volume_unreadable:
         raise EndError(1, "not-readable", "the volume appeared, but cannot be read")
     return Ended(code=0, reason="seen")
+
+
+def _extra(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
+    """An operator's own step, of which only its receipt is known here."""
+    need(environment, "EXTRA_NAME", "EXTRA_DIGEST")
+    room_for_state(host)
+    host.write_receipt(environment["EXTRA_NAME"], "kept", digest=environment["EXTRA_DIGEST"])
+    return Ended(code=0, reason="operators", changed=True)
 
 
 def _reboot(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
@@ -245,6 +329,7 @@ _MODELS: Final[Mapping[str, Callable[[SimulatedHost, Mapping[str, str]], Ended]]
     "claim": _claim,
     "probe": _probe,
     "reboot": _reboot,
+    "uninstall": uninstall,
     "keeper": _keeper,
     "keeper_health": _keeper_health,
 }

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from simulation import host_frames
 from simulation.host_disks import SimulatedDisk
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def result_line(
 def survey_text(host: SimulatedHost) -> str:
     """What the survey step prints on this host now."""
     frames = [*_system(host), *_software(host), *_agent(host), *_storage(host)]
+    for rows in (
+        host_frames.system, host_frames.packages, host_frames.services, host_frames.module,
+        host_frames.agent,
+    ):  # fmt: skip
+        frames += [frame(name, text, status) for name, text, status in rows(host)]
     for number, disk in enumerate(host.disks):
         frames += _disk(number, disk)
     end = result_line("survey", changed=False, reason="surveyed", extra={"frames": len(frames)})
@@ -54,9 +60,10 @@ def _system(host: SimulatedHost) -> Iterable[str]:
 
 
 def _software(host: SimulatedHost) -> Iterable[str]:
-    deb = "".join(f"{name} install ok installed {v}\n" for name, v in host.packages.items())
-    rpm = "".join(f"{name} {version}\n" for name, version in host.packages.items())
     is_deb = host.os.family == "deb"
+    there = {**host.packages, "dpkg" if is_deb else "rpm": "1.0"}
+    deb = "".join(f"{name} install ok installed {v}\n" for name, v in there.items())
+    rpm = "".join(f"{name} {version}\n" for name, version in there.items())
     yield frame("packages-deb", deb if is_deb else "", 1 if is_deb else 127)
     yield frame("packages-rpm", "" if is_deb else rpm, 127 if is_deb else 1)
     for tool in ("rexray", "dvdcli"):
@@ -103,6 +110,21 @@ def _agent(host: SimulatedHost) -> Iterable[str]:
     config = host.files.get("/etc/rexray/config.yml")
     line = f"{digest(config)}  /etc/rexray/config.yml\n" if config is not None else ""
     yield frame("rexray-config", line, 0 if config is not None else 1)
+    points = "".join(_points(config or ""))
+    yield frame("rexray-points", points, 0 if config is not None else 2)
+
+
+def _points(config: str) -> Iterable[str]:
+    """What the file says of its cluster; ours is kept as what the step was told."""
+    told = {"GATEWAY_ENDPOINT": "endpoint", "SYSTEM_ID": "systemID", "SYSTEM_NAME": "systemName"}
+    by_id = any(line.startswith("SYSTEM_ID=") for line in config.splitlines())
+    for line in config.splitlines():
+        name, equals, value = line.partition("=")
+        key = line.strip().partition(":")[0]
+        if equals and name in told and not (by_id and name == "SYSTEM_NAME"):
+            yield f"  {told[name]}: {value}\n"
+        elif key in told.values() and not equals:
+            yield f"{line}\n"
 
 
 def digest(text: str) -> str:
@@ -127,6 +149,15 @@ def _storage(host: SimulatedHost) -> Iterable[str]:
     yield frame("deny", denied, 0 if denied else 1)
     links = "".join(f"{link} {disk.path}\n" for disk in host.disks for link in disk.links)
     yield frame("links", links)
+    yield frame("aliases", "")
+    yield frame("btrfs", "")
+    yield frame("config", "".join(f"{disk.configured}\n" for disk in host.disks if disk.configured))
+    for look in ("opened", "opened-again"):
+        yield frame(look, "".join(_open(number, disk) for number, disk in enumerate(host.disks)))
+
+
+def _open(number: int, disk: SimulatedDisk) -> str:
+    return f"8:{16 * number:x} {4000 + number} {disk.opener}\n" if disk.opener else ""
 
 
 def _cluster(addresses: tuple[str, ...]) -> str:
@@ -156,15 +187,22 @@ def _disk(number: int, disk: SimulatedDisk) -> Iterable[str]:
         "partition=",
         "transport=pcie" if disk.transport == "nvme" else "transport=",
         "dm-uuid=",
+        "rotational=1",
+        "logical=512",
+        "physical=4096",
+        f"model={disk.model}",
         f"partitions={names}",
         "slaves=",
         *(f"partition-device=8:{16 * number + n + 1}" for n in range(disk.partitions)),
         f"holders={' '.join(disk.holders)}",
     ]
     yield frame(f"disk.{number}.sysfs", "".join(f"{value}\n" for value in values))
-    yield frame(f"disk.{number}.udev", f"DEVNAME={disk.path}\n")
+    claimed = "DM_MULTIPATH_DEVICE_PATH=1\n" if disk.multipath else ""
+    yield frame(f"disk.{number}.udev", f"DEVNAME={disk.path}\n{claimed}")
     found = f"DEVNAME={disk.path}\nTYPE={disk.signature or 'dos'}\n"
     yield frame(f"disk.{number}.blkid", "" if disk.is_blank else found, 2 if disk.is_blank else 0)
+    listed = "" if disk.is_blank else f"{disk.offset},,,{disk.signature or 'dos'}\n"
+    yield frame(f"disk.{number}.wipefs", listed)
     yield frame(f"disk.{number}.open", "", 0 if disk.is_free else 1)
     if disk.is_free and disk.is_blank:
         yield frame(f"disk.{number}.zero", "", 0 if disk.zero else 1)

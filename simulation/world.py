@@ -7,7 +7,7 @@ goes down takes its SDS along, a device that joins a pool is in use on its host.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
@@ -98,6 +98,8 @@ class World:
         host.on_sds_up = lambda address: self.gateway.set_sds_connected(address, connected=True)
         host.on_reboot_armed = lambda url, delay_s: self._armed(host, url, delay_s)
         host.on_agent_restart_armed = lambda: self._restart_armed(host)
+        host.on_sdc_down = lambda guid: self.gateway.set_sdc_connected(guid, connected=False)
+        host.has_volumes = lambda: bool(self.gateway.mapped_volumes(host.sdc_guid))
         host.sees_volume = lambda path: self._sees(host, path)
         self.mesos.add_agent(host)
         return host
@@ -133,7 +135,7 @@ class World:
     async def reboot(self, hostname: str, *, new_id: bool = False) -> None:
         """Power goes, everything on the host with it, and comes back half a minute later."""
         host = self.hosts[hostname]
-        down_s = self.rng.uniform(20.0, 50.0)
+        down_s = host.dials.reboot_takes_s or self.rng.uniform(20.0, 50.0)
         # Tasks die first: what they leave half done must not outlive the power.
         self.mesos.faults.reboot(hostname, down_s=down_s, new_id=new_id)
         host.power_off()
@@ -174,6 +176,7 @@ def build(
         clock=clock,
         rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
         rebuild_s=20.0,
+        evacuate_s=30.0,
     )
     if shape.seeded:
         gateway.seed()
@@ -182,10 +185,19 @@ def build(
         rng=rng, shape=shape, nursery=nursery, network=network, mesos=mesos, gateway=gateway
     )
     mesos.listeners.append(world.tell)
+    gateway.listeners.append(lambda kind, facts: _device_removed(world, kind, facts))
     gateway.on_device_added = lambda address, path: _device_added(world, address, path)
     for number in range(shape.agents):
         world.add_host(number)
     return world
+
+
+def _device_removed(world: World, kind: str, facts: Mapping[str, object]) -> None:
+    """The SDS lets go of its disk; what it has written stays on it."""
+    host = world.host_at(str(facts["sds_ip"])) if kind == "device-removed" else None
+    disk = host.disk_named(str(facts["path"])) if host is not None else None
+    if disk is not None:
+        disk.in_use = False
 
 
 def _device_added(world: World, address: str, path: str) -> Refused | DeviceSize | None:

@@ -13,10 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from actors.board import Board
+from install_steps.shelf import Shelf
 from settings import Settings
 from web.guard import Guard
 from web.metrics import Metrics
 from web.openapi import document, endpoints
+from web.packages import PATH as PACKAGES
+from web.packages import PackageFiles
 from web.page import Page
 from web.replies import Redact, error_reply, json_reply
 from web.site import Commands, Permits, Site
@@ -35,8 +38,12 @@ def create_app(
     version: str,
     stop: trio.Event,
     time_scale: float = 1.0,
+    shelf: Shelf | None = None,
 ) -> Starlette:
-    """All endpoints over one board. `time_scale`: run-clock seconds per real second."""
+    """All endpoints over one board. `time_scale`: run-clock seconds per real second.
+
+    `shelf`: the packages that hosts may fetch from here.
+    """
     times = Times(now=now, wall=wall)
     metrics = Metrics(board, times)
     site = Site(
@@ -54,9 +61,14 @@ def create_app(
     )
     table = endpoints(site)
     described = json_reply(document(table, version), redactor)
+    files = PackageFiles(shelf or Shelf({}), redactor)
     routes = [Route(one.path, one.answer, methods=[one.method]) for one in table]
     app = Starlette(
-        routes=[Route("/v1/openapi.json", described, methods=["GET"]), *routes],
+        routes=[
+            Route("/v1/openapi.json", described, methods=["GET"]),
+            Route(PACKAGES, files.package_file, methods=["GET"]),
+            *routes,
+        ],
         middleware=[
             Middleware(Guard, hosts=own_names(settings), redact=redactor, count=metrics.request)
         ],

@@ -70,6 +70,11 @@ class BoardCollector(Collector):
         yield _gauge(
             "scaleio_steps", "Planned steps by state", "state", {s: states[s] for s in STEP_STATES}
         )
+        yield GaugeMetricFamily(
+            "scaleio_reboots_avoided",
+            "Reboots that the agents were spared, of the last few of each",
+            float(sum(len(agent.reboots_avoided) for agent in board.agents.values())),
+        )
         severities = Tally(condition.severity for condition in board.conditions)
         counted = {severity: float(severities[severity]) for severity in SEVERITIES}
         yield _gauge("scaleio_conditions", "Standing conditions", "severity", counted)

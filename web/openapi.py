@@ -48,6 +48,8 @@ def endpoints(site: Site) -> tuple[Endpoint, ...]:
         get("/page.css", site.page_style, "Its style", "text/css"),
         get("/v1/agents", site.agents, "All agents; ?phase= picks one phase"),
         get("/v1/agents/{host}", site.agent, "One agent with plan, devices, facts, last error"),
+        get("/v1/agents/{host}/uninstall", site.uninstall_plan, "What its removal takes away"),
+        get("/v1/framework/uninstall", site.framework_uninstall_plan, "The same of every agent"),
         get("/v1/conditions", site.conditions, "What an operator should know, the worst first"),
         get("/v1/storage", site.storage, "The storage cluster as last seen"),
         get("/v1/plan", site.plan, "What is done and left to do on each agent"),

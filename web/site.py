@@ -14,17 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from actors.board import Board
+from actors.board import AgentSnapshot, Board
 from domain.agent import Phase
 from settings import Settings
-from web import introspection, original, views
+from web import introspection, original, removal, views
 from web.live import STREAMS_MAX, EventStream
 from web.metrics import CONTENT_TYPE, Metrics
 from web.page import Page
 from web.replies import Redact, error_reply, json_reply, json_text, text_reply
 from web.views import Times
 
-COMMANDS: Final = ("hold", "resume", "retry")
+COMMANDS: Final = ("hold", "resume", "retry", "uninstall", "drain")
 REGISTER: Final = "register"  # for no agent, but the framework
 _PERMIT_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
 
@@ -83,6 +83,28 @@ class Site:
         if agent is None:
             return self._unknown_agent()
         return self._json(views.agent_whole(agent, self.times, self.board.why_waiting(agent)))
+
+    async def uninstall_plan(self, request: Request) -> Response:
+        agent = self.board.agents.get(request.path_params["host"])
+        if agent is None:
+            return self._unknown_agent()
+        return self._json(self._removal(agent))
+
+    async def framework_uninstall_plan(self, request: Request) -> Response:
+        """Every agent's, so that one look tells what the removal of all still waits for."""
+        del request
+        agents = [agent for _, agent in sorted(self.board.agents.items())]
+        left = sum(agent.phase != Phase.RETIRED.value for agent in agents)
+        return self._json({"agents": [self._removal(agent) for agent in agents], "left": left})
+
+    def _removal(self, agent: AgentSnapshot) -> dict[str, object]:
+        told = removal.plan(
+            self.board,
+            agent,
+            keeps_sds=self.settings.components_sds == "ignore",
+            keeps_sdc=self.settings.components_sdc == "ignore",
+        )
+        return {**told, "reason": self.board.why_waiting(agent) or agent.reason}
 
     async def conditions(self, request: Request) -> Response:
         del request

@@ -12,6 +12,7 @@ import msgspec
 from actors.board import AgentSnapshot, Board, Condition
 from domain.agent import Phase
 from domain.storage import PoolState, StorageSnapshot
+from install_steps.concerns import concerns
 from protocol.mesos.session import State
 from settings import Settings
 
@@ -61,6 +62,8 @@ def agent_line(agent: AgentSnapshot, times: Times, reason: str = "") -> dict[str
         "reason": reason or agent.reason,
         "error": agent.error,
         "reboot_wanted": agent.reboot_wanted,
+        "missing": agent.missing,
+        "reboots_avoided": list(agent.reboots_avoided),
         "keeper_healthy": agent.keeper_healthy,
     }
 
@@ -69,6 +72,7 @@ def agent_whole(agent: AgentSnapshot, times: Times, reason: str = "") -> dict[st
     return {
         **plain(agent),
         **agent_line(agent, times, reason),
+        "concerns": concerns(agent.facts, read_at=agent.surveyed) if agent.facts else (),
         "devices": [{"path": path, "verdict": verdict} for path, verdict in agent.devices],
     }
 
@@ -159,6 +163,7 @@ def plan(board: Board, settings: Settings) -> dict[str, object]:
                 "reason": board.why_waiting(agent),
                 "reboot_wanted": agent.reboot_wanted,
                 "steps": [plain(step) for step in agent.plan],
+                "overrides": list(agent.overrides),
                 "devices": [{"path": path, "verdict": verdict} for path, verdict in agent.devices],
             }
             for host, agent in sorted(board.agents.items())

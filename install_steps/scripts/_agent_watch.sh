@@ -10,6 +10,12 @@ watcher() {
     printf '#!/bin/sh\n'
     printf "UNIT='%s'\nAGENT='%s'\nMASTER='%s'\nISOLATION='%s'\nINIT='%s'\nPATIENCE_S=300\nGUARD='%s'\nWAIT='%s'\nWAS='%s'\n" \
         "$AGENT_UNIT" "$MESOS_AGENT_ENDPOINT" "$MASTER_ENDPOINT" "$ISOLATION_TO" "$INIT" "$GUARD" "$WAIT" "$pid"
+    # An init.d script starts the agent also under upstart, where there is no job of its name.
+    if [ "$INIT" = upstart ] && [ ! -e "/etc/init/$AGENT_UNIT.conf" ]; then
+        printf "STARTS='script'\n"
+    else
+        printf "STARTS='%s'\n" "$INIT"
+    fi
     cat <<'WATCH'
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -23,32 +29,68 @@ STAYS_S=30 # in which an agent with its old settings has to run for STEADY_S
 STEADY_S=10
 AGAIN_S=30
 SAYS=20
+ENDS_S=30 # in which an agent that was told to stop is gone
+RUN_DIR=/var/run
 if [ -r "$STATE_DIR/bin/agent-watch.more" ]; then . "$STATE_DIR/bin/agent-watch.more"; fi
 
 restart() {
-    case $INIT in
+    case $STARTS in
         systemd)
             systemctl reset-failed "$UNIT.service" || : # a start limit that was hit would refuse
             systemctl restart "$UNIT.service" || :
             ;;
-        *) initctl restart "$UNIT" || initctl start "$UNIT" || : ;;
+        upstart) initctl restart "$UNIT" || initctl start "$UNIT" || : ;;
+        *)
+            # The usual script does not wait for the end, and starts nothing before it.
+            service "$UNIT" stop </dev/null >/dev/null 2>&1 || :
+            ending=$ENDS_S
+            until [ -z "$(main_pid)" ] || [ "$ending" = 0 ]; do
+                sleep 1
+                ending=$((ending - 1))
+            done
+            service "$UNIT" start </dev/null >/dev/null 2>&1 || :
+            ;;
     esac
 }
 
 main_pid() {
-    case $INIT in
+    case $STARTS in
         systemd) systemctl show --property=MainPID "$UNIT.service" | sed -n 's/^MainPID=//p' ;;
-        *) initctl status "$UNIT" | sed -n 's/.*process \([0-9][0-9]*\).*/\1/p' | head -n 1 ;;
+        upstart) initctl status "$UNIT" | sed -n 's/.*process \([0-9][0-9]*\).*/\1/p' | head -n 1 ;;
+        *) script_pid ;;
     esac
 }
 
-# Upstart says of a service that it has not started yet what it says of one that it gave up.
+# By the pid file of the script of init.d, else by the name.
+script_pid() {
+    for file in "$RUN_DIR/$UNIT.pid" "$RUN_DIR/$UNIT/$UNIT.pid"; do
+        found=
+        IFS=' ' read -r found rest 2>/dev/null <"$file" || :
+        case $found in
+            '' | *[!0-9]*) ;;
+            *)
+                if [ -d "/proc/$found" ]; then
+                    echo "$found"
+                    return
+                fi
+                ;;
+        esac
+    done
+    pgrep -o -x "$UNIT" || :
+}
+
+# Upstart says of a service that it has not started yet what it says of one that it gave up, and
+# nobody starts what a script of init.d has started again.
 given_up() {
-    case $INIT in
+    case $STARTS in
         systemd) systemctl is-failed --quiet "$UNIT.service" ;;
         *)
-            { [ "$ran" = yes ] || [ "$waited" -ge "$BOOT_S" ]; } &&
+            { [ "$ran" = yes ] || [ "$waited" -ge "$BOOT_S" ]; } || return 1
+            if [ "$STARTS" = upstart ]; then
                 initctl status "$UNIT" | grep -q 'stop/waiting'
+            else
+                [ -z "$(main_pid)" ]
+            fi
             ;;
     esac
 }
@@ -61,9 +103,24 @@ shows_value() {
     get /flags | grep -qF "\"isolation\":\"$ISOLATION\""
 }
 
-# Mesos' metric of that name says that the agent has recovered, and knows of a leading master.
+# Mesos' metric of that name only says that the agent has recovered, and knows of a leading master.
 registered() {
-    get /metrics/snapshot | grep -q -e '"slave/registered":1'
+    get /metrics/snapshot | grep -q -e '"slave/registered":1' && ! refused
+}
+
+# The master's list of agents can be read, and this one does not stand there as one that it takes.
+refused() {
+    [ -n "$MASTER" ] || return 1
+    id=$(get /state | sed -n 's/.*"id":"\([^"]*\)","pid":"slave(.*/\1/p' | head -n 1)
+    [ -n "$id" ] || return 1
+    listed=$(curl --silent --fail --max-time 5 "http://$MASTER/slaves?slave_id=$id" 2>/dev/null |
+        tr -d '\134' | head -c 1000000)
+    case $listed in
+        *'"pid":"slave('*'"pid":"slave('*) return 1 ;; # an old master lists them all
+        *'"active":true'* | *'"deactivated":true'*) return 1 ;;
+        '{'*'"slaves":['*) return 0 ;;
+    esac
+    return 1
 }
 
 master_answers() {
@@ -100,10 +157,37 @@ is_open() {
 
 leave() {
     mv -f "$BACKUP/changes" "$BACKUP/changes.done" 2>/dev/null || :
-    rm -f "/etc/init/$GUARD.conf" "/etc/init/$WAIT.conf"
+    rm -f "/etc/init/$GUARD.conf" "/etc/init/$WAIT.conf" "/etc/cron.d/$GUARD" "/etc/cron.d/$WAIT"
+    rm -f /etc/init/scaleio-framework-agent-restart.conf # cron's entry removes itself
     if [ "$INIT" = systemd ]; then systemctl disable --quiet "$GUARD.service" || :; fi
     rm -f "/etc/systemd/system/$GUARD.service"
     exit 0
+}
+
+# The other watchers go: one of them judges.
+stop_others() {
+    case $INIT in
+        systemd)
+            for unit in "$WAIT.timer" "$WAIT.service" "$GUARD.service"; do
+                systemctl stop "$unit" 2>/dev/null || :
+            done
+            ;;
+        upstart)
+            initctl stop "$WAIT" 2>/dev/null || :
+            initctl stop "$GUARD" 2>/dev/null || :
+            ;;
+        *)
+            rm -f "/etc/cron.d/$WAIT"
+            for unit in "$WAIT" "$GUARD"; do
+                other=
+                read -r other 2>/dev/null <"$STATE_DIR/$unit.pid" || continue
+                # After a boot the number may be another's.
+                if tr '\0' ' ' 2>/dev/null <"/proc/$other/cmdline" | grep -qF "$STATE_DIR/bin/"; then
+                    kill "$other" || :
+                fi
+            done
+            ;;
+    esac
 }
 
 # end STATE REASON. A good setting that no restart was armed for needs no words.
@@ -255,17 +339,7 @@ case $how in
         done
         ;;
     *)
-        case $INIT in
-            systemd)
-                for unit in "$WAIT.timer" "$WAIT.service" "$GUARD.service"; do
-                    systemctl stop "$unit" 2>/dev/null || :
-                done
-                ;;
-            *)
-                initctl stop "$WAIT" 2>/dev/null || :
-                initctl stop "$GUARD" 2>/dev/null || :
-                ;;
-        esac
+        stop_others
         restart
         seen=$(main_pid)
         ;;

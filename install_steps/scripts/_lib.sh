@@ -45,6 +45,12 @@ host_log() {
     logger -t scaleio-framework -p daemon.info "$1" 2>/dev/null </dev/null || :
 }
 
+# did TEXT: one line for each file, package and service that was touched; never a secret.
+did() {
+    say "$1"
+    host_log "step $STEP: $1"
+}
+
 on_exit() {
     on_exit_status=$?
     [ -z "$WORK" ] || rm -rf "$WORK"
@@ -115,20 +121,116 @@ wait_for() {
     done
 }
 
-# install_file MODE SOURCE TARGET: whole or not at all, also after a power cut.
+# install_file MODE SOURCE TARGET: whole or not at all, also after a power cut. MODE `kept` is the
+# mode and owner of the file that stands there.
 install_file() {
     install_temp=$(mktemp "${3%/*}/.scaleio.XXXXXXXX") || return 1
     # Joined, because `set -e` sleeps within a condition.
-    { dd if="$2" of="$install_temp" conv=fsync bs=65536 status=none && chmod "$1" "$install_temp" &&
-        mv -f "$install_temp" "$3"; } || {
+    { dd if="$2" of="$install_temp" conv=fsync bs=65536 status=none &&
+        file_rights "$1" "$install_temp" "$3" && replace_file "$install_temp" "$3"; } || {
         rm -f "$install_temp"
         return 1
     }
 }
 
+# file_rights MODE FILE TARGET: those that the target is to have.
+file_rights() {
+    if [ "$1" = kept ]; then
+        chown --reference="$3" "$2" && chmod --reference="$3" "$2"
+    else
+        chmod "$1" "$2"
+    fi || return 1
+    # Without SELinux neither works, and neither is needed.
+    if [ -e "$3" ]; then
+        chcon --reference="$3" "$2" 2>/dev/null || :
+    fi
+}
+
+# replace_file NEW TARGET: the name, too, is on the disk afterwards. An older `sync` takes no
+# folder and writes back everything instead.
+replace_file() {
+    replace_fresh=yes
+    [ ! -e "$2" ] || replace_fresh=no
+    mv -f "$1" "$2" || return 1
+    [ "$replace_fresh" = no ] || restorecon "$2" 2>/dev/null || :
+    sync "${2%/*}" 2>/dev/null || :
+}
+
 digest() {
     digest_line=$(sha256sum "$1")
     printf '%s' "${digest_line%% *}"
+}
+
+# ---------------------------------------------------------------- the way back
+
+# One line for each file outside of the state folder that we write: path, mode, owner, SHA-256 of
+# ours, and the file in backup/ that holds the first state, or the word absent. While a file is
+# being replaced, the digests of the old and the new text of ours stand there with a comma.
+TAB=$(printf '\t')
+
+# save_first_state PATH [SHA-256...]: before our first write of it, and never again. The digests
+# are those of any text of ours that may stand there from now on.
+save_first_state() {
+    first_path=$1
+    shift
+    first_ours=$(printf '%s' "${*:--}" | tr ' ' ',')
+    mkdir -p "$STATE_DIR/backup/files"
+    chmod 0700 "$STATE_DIR/backup" "$STATE_DIR/backup/files"
+    first_line=$(first_state "$first_path")
+    if [ -n "$first_line" ]; then
+        first_line=$(printf '%s' "$first_line" | cut -f 2,3,5)
+    elif [ -e "$first_path" ]; then
+        first_name=files/$(printf '%s' "${first_path#/}" | tr '/' '_')
+        install_file 0600 "$first_path" "$STATE_DIR/backup/$first_name" || return 1
+        first_line=$(stat -c "%a$TAB%u:%g" "$first_path")$TAB$first_name
+    else
+        first_line=-$TAB-${TAB}absent
+    fi
+    {
+        other_first_states "$first_path"
+        printf '%s\t%s\t%s\t%s\n' "$first_path" "${first_line%"$TAB"*}" "$first_ours" \
+            "${first_line##*"$TAB"}"
+    } >"$STATE_DIR/backup/.scaleio.manifest"
+    install_file 0600 "$STATE_DIR/backup/.scaleio.manifest" "$STATE_DIR/backup/manifest" || return 1
+    rm -f "$STATE_DIR/backup/.scaleio.manifest"
+}
+
+# first_state PATH: its line; nothing when we never wrote it. A line that a power cut has damaged
+# is no line.
+first_state() {
+    grep -e "^/.*$TAB.*$TAB.*$TAB.*$TAB." "$STATE_DIR/backup/manifest" 2>/dev/null | while IFS=$TAB read -r state_path state_rest; do
+        if [ "$state_path" = "$1" ]; then printf '%s\t%s\n' "$state_path" "$state_rest"; fi
+    done | tail -n 1
+}
+
+other_first_states() {
+    grep -e . "$STATE_DIR/backup/manifest" 2>/dev/null | while IFS=$TAB read -r state_path state_rest; do
+        [ "$state_path" = "$1" ] || printf '%s\t%s\n' "$state_path" "$state_rest"
+    done
+}
+
+# is_ours PATH: what stands there is a text that we wrote, unchanged.
+is_ours() {
+    [ -e "$1" ] || return 1
+    ours_known=$(first_state "$1" | cut -f 4)
+    ours_there=$(digest "$1")
+    case ,$ours_known, in
+        *",$ours_there,"*) return 0 ;;
+    esac
+    return 1
+}
+
+# installed_file MODE SOURCE TARGET: as install_file, with the way back, for every file of the host.
+installed_file() {
+    installed_new=$(digest "$2")
+    if is_ours "$3"; then
+        save_first_state "$3" "$installed_new" "$(digest "$3")"
+    else
+        save_first_state "$3" "$installed_new"
+    fi || return 1
+    install_file "$1" "$2" "$3" || return 1
+    save_first_state "$3" "$installed_new" || return 1
+    did "wrote $3"
 }
 
 # ---------------------------------------------------------------- receipts
@@ -147,11 +249,15 @@ boot_id=
 IFS= read -r boot_id </proc/sys/kernel/random/boot_id || :
 exec 8>"$state_dir/receipt.lock" # a detached watcher may write its own at the same time
 flock 8
-temp=$(mktemp "$state_dir/receipt.d/.temp.XXXXXXXX")
+# One that a power cut has damaged would make the whole list unreadable.
+for entry in "$state_dir"/receipt.d/*.json; do
+    [ ! -e "$entry" ] || grep -q -x '{"step":".*","state":".*}' "$entry" || mv -f "$entry" "$entry.damaged"
+done
+temp=$(mktemp "$state_dir/receipt.d/.scaleio.XXXXXXXX")
 printf '{"step":"%s","state":"%s","boot_id":"%s"%s}\n' "$1" "$2" "$boot_id" "${3:-}" |
     dd of="$temp" conv=fsync status=none
 mv -f "$temp" "$state_dir/receipt.d/$1.json"
-temp=$(mktemp "$state_dir/.temp.XXXXXXXX")
+temp=$(mktemp "$state_dir/.scaleio.XXXXXXXX")
 {
     printf '{"version":1,"entries":['
     comma=

@@ -22,17 +22,40 @@ package_name() {
     esac
 }
 
-# What the package database says, else what we unpacked ourselves and is still unchanged.
-installed_version() {
+# What the package database says, a line for each version: of a package that is whole, and, from
+# half_installed, of one whose installation was cut short.
+whole_versions() {
     case $FAMILY in
         deb)
-            installed_out=$(dpkg-query -W -f '${Status} ${Version}\n' "$1" 2>/dev/null |
-                sed -n 's/^[a-z]* ok installed //p')
+            dpkg-query -W -f '${Status} ${Version}\n' "$1" 2>/dev/null |
+                sed -n -e 's/^[a-z]* ok installed //p' -e 's/^[a-z]* ok triggers-[a-z]* //p'
             ;;
         rpm)
-            installed_out=$(rpm -q --qf '%{VERSION}-%{RELEASE}\n' "$1" 2>/dev/null) || installed_out=
+            # That a package is not there rpm says on stdout, too.
+            if whole_lines=$(rpm -q --qf '%{VERSION}-%{RELEASE}\n' "$1" 2>/dev/null); then
+                printf '%s\n' "$whole_lines"
+            fi
             ;;
     esac
+}
+
+# rpm leaves the old version beside the new one when it is killed in between.
+half_installed() {
+    case $FAMILY in
+        deb)
+            dpkg-query -W -f '${Status} ${Version}\n' "$1" 2>/dev/null |
+                sed -n 's/^[a-z]* [a-z]* \(unpacked\|half-[a-z]*\) //p'
+            ;;
+        rpm)
+            half_lines=$(whole_versions "$1")
+            [ "$(printf '%s\n' "$half_lines" | wc -l)" -lt 2 ] || printf '%s\n' "$half_lines"
+            ;;
+    esac
+}
+
+# The package database's word, else what we unpacked ourselves and is still unchanged.
+installed_version() {
+    installed_out=$(whole_versions "$1")
     if [ -z "$installed_out" ] && [ -r "$STATE_DIR/binaries/$1" ] && [ -x "/usr/bin/$1" ]; then
         read -r installed_said installed_hash <"$STATE_DIR/binaries/$1" || :
         if [ "$(digest "/usr/bin/$1")" = "$installed_hash" ]; then installed_out=$installed_said; fi
@@ -49,14 +72,130 @@ same_version() {
     return 1
 }
 
+# version_order A B: prints -1, 0 or 1, as the package manager orders them.
+version_order() {
+    case $FAMILY in
+        deb)
+            if dpkg --compare-versions "$1" lt "$2"; then
+                echo -1
+            elif dpkg --compare-versions "$1" gt "$2"; then
+                echo 1
+            else
+                echo 0
+            fi
+            ;;
+        rpm)
+            order_found=$(rpm_order "${1%%-*}" "${2%%-*}")
+            case $order_found:$1:$2 in
+                0:*-*:*-*) rpm_order "${1#*-}" "${2#*-}" ;;
+                *) echo "$order_found" ;;
+            esac
+            ;;
+    esac
+}
+
+# rpm_order A B: rpm itself tells it to other programs only. Runs of digits and of letters are
+# compared in turn; `sort -V` orders letters and what separates them in another way.
+rpm_order() {
+    order_a=$1 order_b=$2 order_found=0
+    while :; do
+        order_a=${order_a#"${order_a%%[A-Za-z0-9~]*}"}
+        order_b=${order_b#"${order_b%%[A-Za-z0-9~]*}"}
+        case $order_a/$order_b in
+            *[A-Za-z0-9~]*) ;;
+            *) break ;;
+        esac
+        order_x=$(order_run "$order_a") order_y=$(order_run "$order_b")
+        order_a=${order_a#"$order_x"} order_b=${order_b#"$order_y"}
+        order_found=$(order_runs "$order_x" "$order_y")
+        [ "$order_found" = 0 ] || break
+    done
+    echo "$order_found"
+}
+
+order_run() {
+    case $1 in
+        '~'*) printf '~' ;;
+        [0-9]*) printf '%s' "${1%%[!0-9]*}" ;;
+        *) printf '%s' "${1%%[!A-Za-z]*}" ;;
+    esac
+}
+
+# A tilde is older than the end, the end older than letters, letters older than digits.
+order_rank() {
+    case $1 in
+        '~') echo 0 ;;
+        '') echo 1 ;;
+        [0-9]*) echo 3 ;;
+        *) echo 2 ;;
+    esac
+}
+
+order_runs() {
+    if [ "$(order_rank "$1")" != "$(order_rank "$2")" ]; then
+        if [ "$(order_rank "$1")" -lt "$(order_rank "$2")" ]; then echo -1; else echo 1; fi
+        return 0
+    fi
+    order_l=$1 order_r=$2
+    case $1 in
+        [0-9]*)
+            order_l=${1#"${1%%[!0]*}"} order_r=${2#"${2%%[!0]*}"}
+            if [ "${#order_l}" -lt "${#order_r}" ]; then
+                echo -1
+                return 0
+            elif [ "${#order_l}" -gt "${#order_r}" ]; then
+                echo 1
+                return 0
+            fi
+            ;;
+    esac
+    if [ "$order_l" = "$order_r" ]; then
+        echo 0
+    elif [ "$(printf '%s\n%s\n' "$order_l" "$order_r" | sort | head -n 1)" = "$order_l" ]; then
+        echo -1
+    else
+        echo 1
+    fi
+}
+
+# ---------------------------------------------------------------- runs of a package manager
+
+# A step may be killed while its package manager works on: its process is known by number and
+# start, and whoever comes next waits for its end.
+package_manager_gone() {
+    [ -s "$STATE_DIR/package.run" ] || return 0
+    read -r gone_pid gone_start <"$STATE_DIR/package.run" || return 0
+    case $gone_pid in
+        '' | *[!0-9]*) return 0 ;;
+    esac
+    [ "$(cut -d ' ' -f 22 "/proc/$gone_pid/stat" 2>/dev/null)" != "$gone_start" ]
+}
+
+await_package_manager() {
+    allow PACKAGE_WAIT_S '0-9' "${PACKAGE_WAIT_S:=60}"
+    wait_for "$PACKAGE_WAIT_S" package_manager_gone || finish 75 package-running \
+        "process $gone_pid, which an earlier step started, still installs packages: it is tried again"
+}
+
+# In a subshell, whose process becomes the package manager. Without systemd, the services that a
+# package's own scripts start are its children, and have to outlive this task.
+as_package_manager() {
+    [ "$INIT" = systemd ] || leave_cgroups
+    read -r as_stat </proc/self/stat
+    printf '%s %s\n' "${as_stat%% *}" "$(printf '%s' "$as_stat" | cut -d ' ' -f 22)" >"$STATE_DIR/package.run"
+    exec "$@" 9>&- </dev/null
+}
+
 # A package manager's run; a lock that stays held is a reason to come back, not a failure.
 managed() {
+    await_package_manager
     managed_status=0
-    run "$@" >"$WORK/log" 2>&1 || managed_status=$?
+    (as_package_manager "$@") >"$WORK/log" 2>&1 || managed_status=$?
     cat "$WORK/log" >&2
     [ "$managed_status" = 0 ] && return 0
-    if grep -q -i -e 'could not get lock' -e 'locked by another process' \
+    if grep -q -i -e 'could not get lock' -e 'already locked by' -e 'locked by another process' \
         -e 'create transaction lock' -e 'existing lock' "$WORK/log"; then
+        rm -f "$STATE_DIR/backup/packages.before" # it has brought nothing
         finish 75 package-lock "another program holds the package database: it is tried again"
     fi
     return 1
@@ -70,6 +209,92 @@ changing() {
     managed "$@" || changing_status=$?
     CHANGED=true
     return "$changing_status"
+}
+
+# record_package NAME VERSION: one that was not there before us, and may go with us.
+record_package() {
+    if grep -q -x -F -e "$1$TAB$2" "$STATE_DIR/backup/packages" 2>/dev/null; then return 0; fi
+    backup_folder
+    case $1 in
+        emc-scaleio-sd[cs] | EMC-ScaleIO-sd[cs]) note_absent "/opt/emc/scaleio/${1##*-}" ;;
+    esac
+    {
+        grep -e . "$STATE_DIR/backup/packages" 2>/dev/null | while IFS=$TAB read -r record_name record_version; do
+            [ "$record_name" = "$1" ] || printf '%s\t%s\n' "$record_name" "$record_version"
+        done
+        printf '%s\t%s\n' "$1" "$2"
+    } >"$WORK/recorded"
+    cmp -s "$WORK/recorded" "$STATE_DIR/backup/packages" ||
+        install_file 0600 "$WORK/recorded" "$STATE_DIR/backup/packages"
+}
+
+backup_folder() {
+    mkdir -p "$STATE_DIR/backup"
+    chmod 0700 "$STATE_DIR/backup"
+}
+
+# bringing COMMAND...: whatever packages it brings are recorded, those that others need too. The
+# list of before outlives a kill.
+bringing() {
+    record_brought killed
+    present_packages "$WORK/packages.before"
+    backup_folder
+    install_file 0600 "$WORK/packages.before" "$STATE_DIR/backup/packages.before"
+    bringing_status=0
+    "$@" || bringing_status=$?
+    record_brought
+    return "$bringing_status"
+}
+
+# record_brought [killed]: after a run that was killed somebody else may have installed more, so only
+# what we ask for by name is ours then.
+record_brought() {
+    [ -s "$STATE_DIR/backup/packages.before" ] || return 0
+    present_packages "$WORK/packages.now"
+    grep -v -x -F -f "$STATE_DIR/backup/packages.before" "$WORK/packages.now" >"$WORK/brought" || :
+    while IFS= read -r brought_name; do
+        case ${1:-ended}:$brought_name in
+            ended:* | killed:libaio* | killed:numactl | killed:openssl | killed:curl) ;;
+            killed:ca-certificates | killed:linux-image-* | killed:kernel-*) ;;
+            *) continue ;;
+        esac
+        record_package "$brought_name" "$(installed_version "$brought_name")"
+    done <"$WORK/brought"
+    rm -f "$STATE_DIR/backup/packages.before"
+}
+
+# present_packages FILE: names alone; a half installed package counts, one of which only settings
+# are left does not. Half a list would make the other half ours.
+present_packages() {
+    # shellcheck disable=SC2016  # dpkg's own placeholders
+    case $FAMILY in
+        deb) dpkg-query -W -f '${Status} ${Package}\n' >"$WORK/present" ;;
+        rpm) rpm -qa --qf 'install ok installed %{NAME}\n' >"$WORK/present" ;;
+    esac || finish 1 package "the package database does not tell what is installed"
+    sed -e '/ gpg-pubkey$/d' -e '/ ok not-installed /d' -e '/ ok config-files /d' -e 's/.* //' "$WORK/present" >"$1"
+    [ -s "$1" ] || finish 1 package "the package database is empty"
+}
+
+# note_absent PATH...: those that are not there now; what a package or program that we put in makes
+# there goes with us.
+note_absent() {
+    backup_folder
+    for absent_path in "$@"; do
+        if [ -e "$absent_path" ] || [ -L "$absent_path" ] || is_noted "$absent_path"; then continue; fi
+        {
+            grep -e . "$STATE_DIR/backup/made" 2>/dev/null || :
+            printf '%s\n' "$absent_path"
+        } >"$WORK/made"
+        install_file 0600 "$WORK/made" "$STATE_DIR/backup/made"
+    done
+}
+
+is_noted() {
+    grep -q -x -F -e "$1" "$STATE_DIR/backup/made" 2>/dev/null
+}
+
+is_recorded() {
+    cut -f 1 "$STATE_DIR/backup/packages" 2>/dev/null | grep -q -x -F -e "$1"
 }
 
 kernel_supported() {

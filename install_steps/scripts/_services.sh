@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Services, the Mesos agent among them, and what the init system runs later by itself.
+# Services of the host, the Mesos agent among them, by whatever init system.
 service_active() {
     case $INIT in
         systemd) systemctl is-active --quiet "$1.service" ;;
@@ -18,12 +18,36 @@ service_known() {
     esac
 }
 
-# service_pid NAME: empty where the init system does not tell it.
+# service_pid NAME: empty where nobody tells it.
 service_pid() {
     case $INIT in
         systemd) systemctl show --property=MainPID "$1.service" | sed -n 's/^MainPID=//p' ;;
-        *) initctl status "$1" 2>/dev/null | sed -n 's/.*process \([0-9][0-9]*\).*/\1/p' | head -n 1 ;;
+        *)
+            if [ -e "/etc/init/$1.conf" ]; then
+                initctl status "$1" 2>/dev/null | sed -n 's/.*process \([0-9][0-9]*\).*/\1/p' | head -n 1
+            else
+                script_pid "$1"
+            fi
+            ;;
     esac
+}
+
+# script_pid NAME: of a service that a script of init.d starts: by its pid file, else by its name.
+script_pid() {
+    for script_file in "/var/run/$1.pid" "/var/run/$1/$1.pid"; do
+        script_found=
+        IFS=' ' read -r script_found script_more 2>/dev/null <"$script_file" || :
+        case $script_found in
+            '' | *[!0-9]*) ;;
+            *)
+                if [ -d "/proc/$script_found" ]; then
+                    printf '%s\n' "$script_found"
+                    return 0
+                fi
+                ;;
+        esac
+    done
+    pgrep -o -x "$1" 2>/dev/null || :
 }
 
 # service_start NAME: another value after each start of the service.
@@ -46,8 +70,40 @@ service_stays() {
 service_do() {
     case $INIT in
         systemd) run systemctl "$1" "$2.service" >&2 ;;
-        *) run service "$2" "$1" >&2 ;;
+        *) outside_of_task service "$2" "$1" >&2 ;;
     esac
+}
+
+# What a script of init.d starts is a child of this task, and Mesos kills every process of the task's
+# cgroups when the task is over. Systemd, and upstart for its own jobs, start services by themselves.
+outside_of_task() {
+    (
+        leave_cgroups
+        run "$@"
+    )
+}
+
+# The shell that calls this moves to the root of each hierarchy, and its children with it.
+leave_cgroups() {
+    while IFS=: read -r leave_number leave_names leave_path; do
+        if [ -z "$leave_names" ] || [ "$leave_path" = / ]; then continue; fi
+        leave_root=$(cgroup_root "${leave_names%%,*}")
+        [ -n "$leave_root" ] || continue
+        { echo 0 >"$leave_root/cgroup.procs"; } 2>/dev/null ||
+            say "this task cannot leave its cgroup $leave_number:$leave_names"
+    done </proc/self/cgroup
+}
+
+# cgroup_root CONTROLLER: where its hierarchy is mounted.
+cgroup_root() {
+    while read -r root_device root_path root_kind root_options root_rest; do
+        case $root_kind:,$root_options, in
+            cgroup:*",$1,"*)
+                printf '%s\n' "$root_path"
+                return 0
+                ;;
+        esac
+    done </proc/mounts
 }
 
 # start_service NAME [HINT]
@@ -69,6 +125,8 @@ agent_unit() {
     fi
     for AGENT_UNIT in mesos-slave mesos-agent; do
         if service_active "$AGENT_UNIT"; then return 0; fi
+        # A script of init.d need not know the word status.
+        if [ "$INIT" != systemd ] && service_known "$AGENT_UNIT" && [ -n "$(agent_pid)" ]; then return 0; fi
     done
     finish 78 agent-unit "no service mesos-slave or mesos-agent runs here: name it with -agent.unit"
 }
@@ -82,39 +140,4 @@ agent_get() {
     run curl --silent --fail --max-time 10 "http://$MESOS_AGENT_ENDPOINT$1" >"$WORK/answer" 2>/dev/null ||
         return 1
     tr -d '\134' <"$WORK/answer"
-}
-
-# arm UNIT DELAY_S PROGRAM: init runs the program later, outside of this task's process tree.
-arm() {
-    case $INIT in
-        systemd)
-            run systemctl stop "$1.timer" "$1.service" >/dev/null 2>&1 || :
-            run systemctl reset-failed "$1.service" >/dev/null 2>&1 || :
-            run systemd-run --unit="$1" --on-active="$2" --timer-property=AccuracySec=100ms \
-                /bin/sh "$3" >&2
-            ;;
-        upstart)
-            run initctl stop "$1" >/dev/null 2>&1 || :
-            printf 'task\nscript\n    sleep %s\n    exec /bin/sh %s\nend script\n' "$2" "$3" >"$WORK/job"
-            install_file 0644 "$WORK/job" "/etc/init/$1.conf"
-            run initctl reload-configuration
-            run initctl start --no-wait "$1" >&2
-            ;;
-        *) return 1 ;;
-    esac
-}
-
-# A watcher that was killed leaves its receipt open: only one that still is there counts.
-is_armed() {
-    case $INIT in
-        systemd)
-            run systemctl is-active --quiet "$1.timer" || run systemctl is-active --quiet "$1.service"
-            ;;
-        upstart) run initctl status "$1" 2>/dev/null | grep -q 'start/' ;;
-        *) return 1 ;;
-    esac
-}
-can_arm() {
-    [ "$INIT" != sysvinit ] ||
-        finish 78 init "sysvinit has no way to run something after this task: do it by hand"
 }

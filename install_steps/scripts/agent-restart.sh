@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# parts: _services
+# parts: _services _arming
 # Arms a restart of the Mesos agent. The program that the isolator step left does it, outlives this
 # task, and judges the new settings.
 begin_step agent-restart lock
@@ -29,10 +29,11 @@ case $flags_status in
 esac
 tr -d '\134' <"$WORK/answer" >"$WORK/flags"
 if grep -qF "\"isolation\":\"$ISOLATION_TO\"" "$WORK/flags"; then
-    finish 0 holds
-fi
-
-if [ ! -s "$STATE_DIR/backup/agent/changes" ] || [ ! -s "$WATCH" ]; then
+    [ "${RESTART_ANYWAY:-no}" = yes ] || finish 0 holds
+    # Nothing of ours is to be undone: the same program looks whether the agent comes back.
+    [ -s "$WATCH" ] || finish 78 no-watch \
+        "a step of the operator's asks for a restart of the agent, and nothing here could watch it before the isolator step has run: restart it by hand"
+elif [ ! -s "$STATE_DIR/backup/agent/changes" ] || [ ! -s "$WATCH" ]; then
     finish 78 no-way-back \
         "there is no record of what was changed, so there would be no way back: run the isolator step first"
 fi
@@ -44,6 +45,6 @@ CHANGED=true
 receipt agent-restart open
 arm "$ARMED" "$DELAY_S" "$WATCH" || {
     run /bin/sh "$WATCH" undo >&2 || :
-    finish 1 arm "the init system did not take the restart unit: see its message above"
+    finish 1 arm "the restart could not be armed: see its message above"
 }
 finish 0 armed

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# parts: _packages _fetch _install _services _agent_watch
+# parts: _packages _fetch _install _services _arming _agent_watch
 # Mesos' own docker/volume isolator. A wrong flag keeps the agent from starting, so everything is
 # checked before anything is written, the way back is stored first, and from the first file on a
 # program on this host watches the agent, whatever becomes of this task, the scheduler or the boot.
@@ -50,7 +50,7 @@ check_dvdcli() {
 find_style() {
     case $INIT in
         systemd) systemctl cat "$AGENT_UNIT.service" >"$WORK/unit" 2>/dev/null || : ;;
-        *) cat "/etc/init/$AGENT_UNIT.conf" >"$WORK/unit" 2>/dev/null || : ;;
+        *) cat "/etc/init/$AGENT_UNIT.conf" "/etc/init.d/$AGENT_UNIT" >"$WORK/unit" 2>/dev/null || : ;;
     esac
     tr '\0' '\n' <"/proc/$pid/cmdline" >"$WORK/cmdline"
     if grep -q -e 'mesos-init-wrapper' "$WORK/unit"; then
@@ -130,37 +130,17 @@ write_wanted() {
     if [ "$STYLE" = drop-in ]; then run systemctl daemon-reload; fi
 }
 
-# The agent starts with the new settings after a reboot, too: the guard then judges them.
-guard_boot() {
-    case $INIT in
-        systemd)
-            printf '[Unit]\nDescription=Watch over new settings of the Mesos agent\n\n[Service]\nExecStart=/bin/sh %s boot\n\n[Install]\nWantedBy=multi-user.target\n' \
-                "$STATE_DIR/bin/agent-watch" >"$WORK/guard"
-            install_file 0644 "$WORK/guard" "/etc/systemd/system/$GUARD.service"
-            run systemctl enable --quiet "$GUARD.service" >&2
-            ;;
-        *)
-            printf 'start on runlevel [2345]\nexec /bin/sh %s boot\n' "$STATE_DIR/bin/agent-watch" >"$WORK/guard"
-            install_file 0644 "$WORK/guard" "/etc/init/$GUARD.conf"
-            ;;
-    esac
-}
-
 # A guard of an earlier run, which no restart was armed for, would judge what is written now.
 stop_guard() {
-    if receipt_is_open agent-restart; then return 0; fi
-    case $INIT in
-        systemd) run systemctl stop "$GUARD.service" >/dev/null 2>&1 || : ;;
-        *) run initctl stop "$GUARD" >/dev/null 2>&1 || : ;;
-    esac
+    receipt_is_open agent-restart || disarm "$GUARD"
 }
 
 # Whoever watches ends by itself, and takes the guard along: only one that nobody runs is left.
 remove_idle_guard() {
     if is_armed "$WAIT" || is_armed "$GUARD" || is_armed "$ARMED"; then return 0; fi
     if [ -e "$BACKUP/changes" ]; then mv -f "$BACKUP/changes" "$BACKUP/changes.done"; fi
-    if [ "$INIT" = systemd ]; then run systemctl disable --quiet "$GUARD.service" >/dev/null 2>&1 || :; fi
-    rm -f "/etc/systemd/system/$GUARD.service" "/etc/init/$GUARD.conf" "/etc/init/$WAIT.conf"
+    leave_boot "$GUARD"
+    rm -f "/etc/init/$WAIT.conf"
 }
 
 # All of this is on the disk before the first file is replaced.
@@ -173,7 +153,8 @@ prepare_way_back() {
     install_file 0700 "$WORK/agent-watch" "$STATE_DIR/bin/agent-watch"
     install_file 0700 "$WORK/agent-wait" "$STATE_DIR/bin/agent-wait"
     install_file 0600 "$WORK/changes" "$BACKUP/changes"
-    guard_boot
+    # The agent starts with the new settings after a reboot, too: the guard then judges them.
+    at_boot "$GUARD" "$STATE_DIR/bin/agent-watch" boot
     arm "$WAIT" 1 "$STATE_DIR/bin/agent-wait" ||
         finish 1 arm "the init system did not take the unit that watches the agent: see its message above"
     run sync

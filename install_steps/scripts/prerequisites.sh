@@ -1,10 +1,12 @@
 # shellcheck shell=sh
-# parts: _packages
+# parts: _packages _services _fetch _leftovers
 # Kernel first, then packages, then the key that secrets are sealed for.
 begin_step prerequisites lock
+clear_leftovers
 find_platform
 allow KERNEL_MODE 'a-z' "${KERNEL_MODE:=require}"
 allow SUPPORTED_KERNELS 'A-Za-z0-9._+* -' "${SUPPORTED_KERNELS:=}"
+allow DEPENDENCIES '0-9' "${DEPENDENCIES:=0}"
 CODE=0
 
 install_kernel() {
@@ -15,16 +17,37 @@ install_kernel() {
     [ -e "/boot/vmlinuz-$1" ]
 }
 
+# A dpkg that was cut short keeps apt-get from beginning, and leaves packages without what their
+# scripts make. Nothing is removed to mend that.
+finish_interrupted() {
+    APT_MEND=
+    interrupted=$(dpkg --audit && find /var/lib/dpkg/updates -type f -name '[0-9]*') || interrupted=unknown
+    [ -n "$interrupted" ] || return 0
+    # Its own step brings it to its end, with a permit: that restarts it.
+    if service_active sds && [ -n "$(half_installed "$(package_name sds)")" ]; then return 0; fi
+    say "an earlier run of dpkg was cut short: it is brought to its end"
+    APT_MEND=--fix-broken
+    changing env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 dpkg --force-confold --configure -a ||
+        say "dpkg could not bring all of it to its end: apt-get goes on with the rest"
+}
+
+# What somebody installs by hand before the next run is theirs.
+no_archive() {
+    record_brought
+    finish 75 download "$1"
+}
+
 # apt-get update ends well with old lists, or none, when an archive does not answer.
 apt_install() {
-    managed apt-get -o DPkg::Lock::Timeout=60 update || finish 75 download "apt-get update failed: see above"
+    managed apt-get -o DPkg::Lock::Timeout=60 update || no_archive "apt-get update failed: see above"
     apt_lists=new
     if grep -q -e 'Failed to fetch' "$WORK/log"; then apt_lists=old; fi
-    changing env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=60 install -y \
-        --no-install-recommends "$@" && return 0
+    # shellcheck disable=SC2086  # options
+    changing env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -o DPkg::Lock::Timeout=60 install -y \
+        --no-install-recommends --no-remove -o Dpkg::Options::=--force-confold $APT_MEND "$@" && return 0
     if [ "$apt_lists" = old ] || grep -q -e 'Failed to fetch' "$WORK/log"; then
         CHANGED=$BEFORE
-        finish 75 download "an archive of this host's distribution does not answer: see apt-get's messages above"
+        no_archive "an archive of this host's distribution does not answer: see apt-get's messages above"
     fi
     return 1
 }
@@ -38,7 +61,7 @@ rpm_install() {
     if grep -q -i -e 'failed to download' -e 'could not retrieve' -e 'cannot retrieve' \
         -e 'valid baseurl' "$WORK/log"; then
         CHANGED=$BEFORE
-        finish 75 download "a repository of this host's distribution does not answer: see yum's messages above"
+        no_archive "a repository of this host's distribution does not answer: see yum's messages above"
     fi
     return 1
 }
@@ -101,30 +124,92 @@ missing_packages() {
     done
 }
 
+# dependency NUMBER: the catalog's line as words, for `set --`.
+dependency() {
+    dependency_line=
+    eval "dependency_line=\${DEPENDENCY_$1:-}"
+    allow "DEPENDENCY_$1" '][A-Za-z0-9._:/?#@!$&()*+,;=%~ -' "$dependency_line"
+}
+
+dependency_named() {
+    dependency_number=0
+    while [ "$dependency_number" -lt "$DEPENDENCIES" ]; do
+        dependency_number=$((dependency_number + 1))
+        dependency "$dependency_number"
+        [ "${dependency_line%% *}" != "$1" ] || return 0
+    done
+    return 1
+}
+
+# NAME SHA256 SIZE ALLOW_HTTP URL...
+fetch_dependency() {
+    PACKAGE_SHA256=$2 PACKAGE_SIZE=$3 PACKAGE_ALLOW_HTTP=$4 PACKAGE_URL=$5
+    shift 5
+    PACKAGE_MIRRORS=$*
+    fetch_package
+}
+
+# Distribution packages that the catalog brings, for hosts that reach no archive. Together, because
+# they need each other; what is there in whatever version stays.
+install_dependencies() {
+    FETCH_SEVERAL=yes
+    dependency_files=
+    dependency_number=0
+    while [ "$dependency_number" -lt "$DEPENDENCIES" ]; do
+        dependency_number=$((dependency_number + 1))
+        dependency "$dependency_number"
+        [ -z "$(installed_version "${dependency_line%% *}")" ] || continue
+        # shellcheck disable=SC2086  # words are meant
+        fetch_dependency $dependency_line
+        dependency_files="$dependency_files $PACKAGE_FILE"
+    done
+    [ -n "$dependency_files" ] || return 0
+    # shellcheck disable=SC2086  # a list of files
+    case $FAMILY in
+        deb) bringing changing env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 dpkg --force-confold --install $dependency_files ;;
+        rpm) bringing changing rpm --upgrade $dependency_files ;;
+    esac || finish 1 package \
+        "the catalog's dependency files could not be installed: see the messages above"
+    # shellcheck disable=SC2086  # a list of files
+    rm -f $dependency_files
+}
+
+# bring_missing NAME...: `missing` is what the distribution's archive has to bring after that.
+bring_missing() {
+    missing=$(missing_packages "$@")
+    if [ -n "$missing" ] && [ "$DEPENDENCIES" -gt 0 ]; then
+        install_dependencies
+        missing=$(missing_packages "$@")
+    fi
+}
+
 check_packages() {
     case $FAMILY in
         deb)
             aio=libaio1
-            if [ -n "$(installed_version libaio1t64)" ] ||
+            if [ -n "$(installed_version libaio1t64)" ] || dependency_named libaio1t64 ||
                 apt-cache show libaio1t64 2>/dev/null | grep -q '^Package:'; then
                 aio=libaio1t64
             fi
-            missing=$(missing_packages "$aio" numactl openssl curl ca-certificates)
+            bring_missing "$aio" numactl openssl curl ca-certificates
             # shellcheck disable=SC2086  # a list of names
-            [ -z "$missing" ] || apt_install $missing || finish 1 package "apt-get could not install: $missing"
+            [ -z "$missing" ] || bringing apt_install $missing || finish 1 package "apt-get could not install: $missing"
             ;;
         rpm)
-            missing=$(missing_packages libaio numactl openssl curl ca-certificates)
+            curl=curl # the small one has what we use, and does not give way to the other
+            [ -z "$(installed_version curl-minimal)" ] || curl='curl-minimal'
+            bring_missing libaio numactl openssl "$curl" ca-certificates
             # shellcheck disable=SC2086  # a list of names
-            [ -z "$missing" ] || rpm_install $missing || finish 1 package "yum could not install: $missing"
+            [ -z "$missing" ] || bringing rpm_install $missing || finish 1 package "yum could not install: $missing"
             aio=libaio
             ;;
     esac
-    still=$(missing_packages "$aio" numactl openssl curl ca-certificates)
+    still=$(missing_packages "$aio" numactl openssl "${curl:-curl}" ca-certificates)
     [ -z "$still" ] || finish 1 package "still not installed: $still"
 }
 
 check_key() {
+    rm -f "$STATE_DIR/.host_key.new" # of a run that was killed: nobody has seen its public half
     if [ -s "$HOST_KEY" ] &&
         openssl pkey -in "$HOST_KEY" -pubout -out "$WORK/host_key.pub" 2>/dev/null; then
         chmod 0600 "$HOST_KEY"
@@ -152,6 +237,8 @@ check_key() {
     install_file 0644 "$WORK/host_key.pub" "$STATE_DIR/host_key.pub"
 }
 
+record_brought killed
+if [ "$FAMILY" = deb ]; then finish_interrupted; fi
 check_kernel
 check_packages
 check_key

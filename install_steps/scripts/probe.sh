@@ -1,6 +1,8 @@
 # shellcheck shell=sh
+# parts: _leftovers
 # Sees the probe volume that was mapped to this host, and reads from it.
 begin_step probe lock
+clear_leftovers
 require VOLUME_PATH 'A-Za-z0-9_./-'
 allow PROBE_WAIT_S '0-9' "${PROBE_WAIT_S:=60}"
 case $VOLUME_PATH in
@@ -10,7 +12,7 @@ esac
 [ -x "$DRV_CFG" ] || finish 78 drv-cfg "$DRV_CFG is missing: the sdc step brings it"
 
 volume_seen() {
-    run "$DRV_CFG" --rescan >/dev/null 2>&1 || :
+    run timeout 30 "$DRV_CFG" --rescan >/dev/null 2>&1 || :
     [ -b "$VOLUME_PATH" ]
 }
 

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
-# parts: _packages _fetch _install _services
+# parts: _packages _fetch _install _damage _services _boot
 # The volume driver: package, configuration with the opened secret, boot order, service.
 begin_step rexray lock
 find_platform
 CONFIG=/etc/rexray/config.yml
 CONFIG_NEW=/etc/rexray/.config.yml.scaleio-framework
+HEAD='# Written by scaleio-framework: changes are replaced.'
 QUOTABLE='A-Za-z0-9 ._:/@+=,~%?&()[]{}!#$^*;<>|_'"'"'-'
 require GATEWAY_ENDPOINT 'A-Za-z0-9.:/[]_-'
 require GATEWAY_INSECURE 'a-z'
@@ -43,7 +44,7 @@ module() {
 }
 
 configuration() {
-    printf '# Written by scaleio-framework: changes are replaced.\n'
+    printf '%s\n' "$HEAD"
     printf 'rexray:\n  logLevel: warn\n  modules:\n'
     module default-docker docker
     module mesos mesos
@@ -66,6 +67,40 @@ configuration() {
     printf '  storagePoolName: %s\n' "$(quoted "$STORAGE_POOL")"
 }
 
+# said KEY: what the file says of the cluster; its endpoint without user, scheme and path.
+said() {
+    sed -n -e "s/^  *$1:  *//Ip" "$CONFIG" |
+        sed -e "s/^[\"']//" -e "s/[\"' ]*\$//" -e 's,^https*://,,' -e 's,/.*$,,' -e 's/^.*@//' | head -n 1
+}
+
+same_words() {
+    [ "$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]')" = "$(printf '%s' "$2" | tr '[:upper:]' '[:lower:]')" ]
+}
+
+# The system's id decides, else its name, else the Gateway: one system may have several of those.
+points_to_ours() {
+    ours_gateway=$(printf '%s' "$GATEWAY_ENDPOINT" | sed -e 's,^https*://,,' -e 's,/.*$,,')
+    for pair in "systemID $SYSTEM_ID" "systemName $SYSTEM_NAME" "endpoint $ours_gateway"; do
+        said_there=$(said "${pair%% *}")
+        if [ -n "$said_there" ] && [ -n "${pair#* }" ]; then
+            same_words "$said_there" "${pair#* }"
+            return
+        fi
+    done
+    return 1
+}
+
+# A configuration that somebody wrote for another cluster, or another driver, is theirs. One that
+# holds nothing, as after a power cut, is nobody's.
+check_config() {
+    if ! grep -q -e '^ *[A-Za-z]' "$CONFIG" 2>/dev/null || config_was_ours || is_ours "$CONFIG" ||
+        grep -q -x -F -e "$HEAD" "$CONFIG" || points_to_ours; then
+        return 0
+    fi
+    finish 78 other-config \
+        "$CONFIG is not ours and points to another cluster ('$(said systemID)' '$(said systemName)' at '$(said endpoint)'): move it away, or set the component to adopt or ignore; nothing was changed"
+}
+
 config_is_ours() {
     [ -r "$CONFIG" ] && [ -r "$STATE_DIR/receipt.d/rexray.json" ] &&
         grep -qF "\"config\":\"$CONFIG_DIGEST\"" "$STATE_DIR/receipt.d/rexray.json" &&
@@ -82,15 +117,10 @@ write_config() {
     [ -s "$HOST_KEY" ] || finish 78 key "$HOST_KEY is missing: the prerequisites step makes it"
     password=$(open_secret) || finish 65 sealed "the sealed secret does not open with this host's key"
     [ -n "$password" ] || finish 65 sealed "the sealed secret is empty"
-    mkdir -p /etc/rexray "$STATE_DIR/backup"
-    chmod 0700 "$STATE_DIR/backup"
+    mkdir -p /etc/rexray
     ours=
-    if [ -e "$CONFIG" ]; then
-        if config_was_ours; then
-            ours=",\"sha256\":\"$(digest "$CONFIG")\""
-        elif [ ! -e "$STATE_DIR/backup/rexray-config.yml" ]; then
-            install_file 0600 "$CONFIG" "$STATE_DIR/backup/rexray-config.yml"
-        fi
+    if [ -e "$CONFIG" ] && config_was_ours; then
+        ours=",\"sha256\":\"$(digest "$CONFIG")\""
     fi
     receipt rexray open "$ours" # nothing is touched on a host that could not keep a receipt
     CHANGED=true
@@ -104,7 +134,16 @@ write_config() {
         finish 1 config "$CONFIG could not be written: is the disk full?"
     }
     password=
-    mv -f "$CONFIG_NEW" "$CONFIG"
+    config_new=$(digest "$CONFIG_NEW")
+    if [ -n "$ours" ]; then
+        save_first_state "$CONFIG" "$config_new" "$(digest "$CONFIG")"
+    else
+        save_first_state "$CONFIG" "$config_new"
+    fi
+    file_rights 0600 "$CONFIG_NEW" "$CONFIG"
+    replace_file "$CONFIG_NEW" "$CONFIG"
+    save_first_state "$CONFIG" "$config_new"
+    did "wrote $CONFIG"
     # The old service must not count as one that has read the new file.
     service_do stop rexray || :
     receipt rexray kept \
@@ -121,13 +160,14 @@ boot_order_systemd() {
     if ! cmp -s "$WORK/drop-in" "$drop_in"; then
         CHANGED=true
         mkdir -p "${drop_in%/*}"
-        install_file 0644 "$WORK/drop-in" "$drop_in"
+        installed_file 0644 "$WORK/drop-in" "$drop_in"
         run systemctl daemon-reload
     fi
     # Its own installation section names docker.service, which need not be here.
     if [ ! -e /etc/systemd/system/multi-user.target.wants/rexray.service ]; then
         CHANGED=true
         run systemctl add-wants multi-user.target rexray.service >&2
+        did "enabled service rexray at boot"
     fi
 }
 
@@ -137,15 +177,24 @@ boot_order_script() {
     grep -q '^# Required-Start:.*scini' "$init_script" && return 0
     CHANGED=true
     sed 's/^\(# Required-Start:.*\)$/\1 scini/' "$init_script" >"$WORK/init-script"
-    install_file 0755 "$WORK/init-script" "$init_script"
+    installed_file kept "$WORK/init-script" "$init_script"
     run update-rc.d -f rexray remove >&2
     run update-rc.d rexray defaults 98 02 >&2
 }
 
+check_config
+not_masked rexray
+# What its own installation makes.
+note_absent /etc/systemd/system/rexray.service /etc/init.d/rexray /etc/rexray/rexray.env \
+    /etc/systemd/system/multi-user.target.wants/rexray.service \
+    /etc/systemd/system/docker.service.wants/rexray.service
 ensure_package rexray
+# A new program serves from its next start on; what is mounted stays mounted meanwhile.
+if [ "$ACTION" != none ] && service_active rexray; then service_do stop rexray || :; fi
 if ! service_known rexray; then
     CHANGED=true
     run /usr/bin/rexray install >&2 || finish 1 service "rexray could not register its service"
+    did "registered service rexray"
 fi
 case $INIT in
     systemd) boot_order_systemd ;;
@@ -155,4 +204,5 @@ if ! config_is_ours; then write_config; fi
 start_service rexray "; the Gateway may be out of its reach"
 wait_for "${SERVICE_WAIT_S:=60}" test -S /run/docker/plugins/rexray.sock || finish 1 socket \
     "rexray runs, but offers no socket in /run/docker/plugins: see its log; the Gateway may be out of its reach"
+remember_package rexray
 finish 0 holds

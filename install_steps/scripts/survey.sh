@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# parts: _services _disks _survey_disks
+# parts: _services _disks _survey_disks _survey_host _survey_agent
 # Says what is there, changes nothing, and understands nothing: every frame is the raw output of
 # a command, in base64. The scheduler reads them.
 begin_step survey
@@ -74,17 +74,24 @@ service_state() {
     esac
 }
 
+frame clock-begin date +%s
 frame os-release cat /etc/os-release
+frame release-files release_files
 frame uname uname -rm
 frame boot-id cat /proc/sys/kernel/random/boot_id
 frame machine-id machine_id
 frame init cat /proc/1/comm
 frame init-version bounded initctl version
 # shellcheck disable=SC2016  # dpkg's own placeholders
-frame packages-deb dpkg-query -W -f '${Package} ${Status} ${Version}\n' \
-    emc-scaleio-sds emc-scaleio-sdc rexray dvdcli libaio1 libaio1t64 numactl openssl curl
-frame packages-rpm rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE}\n' \
-    EMC-ScaleIO-sds EMC-ScaleIO-sdc rexray dvdcli libaio numactl openssl curl
+frame packages-deb bounded dpkg-query -W -f '${Package} ${Status} ${Version}\n' \
+    emc-scaleio-sds emc-scaleio-sdc emc-scaleio-lia emc-scaleio-mdm emc-scaleio-gateway rexray \
+    dvdcli mesos libaio1 libaio1t64 numactl openssl curl ca-certificates dpkg
+frame packages-rpm bounded rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE}\n' \
+    EMC-ScaleIO-sds EMC-ScaleIO-sdc EMC-ScaleIO-lia EMC-ScaleIO-mdm EMC-ScaleIO-gateway rexray \
+    dvdcli mesos libaio numactl openssl curl curl-minimal ca-certificates rpm
+frame package-tools package_tools
+frame package-locks package_locks
+frame dpkg-repair dpkg_repair
 for tool in rexray dvdcli; do
     frame "binary.$tool" sha256sum "/usr/bin/$tool"
     frame "unpacked.$tool" cat "$STATE_DIR/binaries/$tool"
@@ -92,24 +99,27 @@ done
 for service in sds scini rexray; do
     frame "service.$service" service_state "$service"
 done
+survey_services
 frame guid bounded "$DRV_CFG" --query_guid
 frame mdms bounded "$DRV_CFG" --query_mdms
 frame drv-cfg-file cat "$DRV_CFG_FILE"
 frame module cat /sys/module/scini/initstate
-frame agent-flags bounded curl --silent --fail --max-time 10 "http://${MESOS_AGENT_ENDPOINT:-127.0.0.1:5051}/flags"
+frame module-version cat /sys/module/scini/version
+frame module-file bounded modinfo -n scini
+survey_agent
+survey_time
+survey_rooms
 frame public-key cat "$STATE_DIR/host_key.pub"
-frame openssl openssl version
+frame openssl bounded openssl version
 frame receipt receipts
 frame rexray-config sha256sum /etc/rexray/config.yml
+# Which cluster it points to, without users and passwords.
+frame rexray-points sed -n -e 's,//[^/@]*@,//,' -e '/^  *\(endpoint\|systemid\|systemname\): /Ip' /etc/rexray/config.yml
 # A task under filesystem/linux has mounts of its own: the host's are those of process 1.
 frame mountinfo cat /proc/1/mountinfo /proc/self/mountinfo
 frame swaps cat /proc/swaps
 frame deny cat "$DENY_FILE"
-frame links stable_links
-number=0
-for node in $(device_nodes); do
-    survey_disk "$number" "$node"
-    number=$((number + 1))
-done
+survey_disks
+frame clock-end date +%s
 EXTRA=",\"frames\":$FRAMES"
 finish 0 surveyed

@@ -236,6 +236,15 @@ def remove_volume(volume_id: str) -> GatewayRequest:
     return _action("Volume", volume_id, "removeVolume", {"removeMode": "ONLY_ME"})
 
 
+def remove_sds(sds_id: str) -> GatewayRequest:
+    """Without force: the cluster moves its data away first."""
+    return _action("Sds", sds_id, "removeSds", {})
+
+
+def remove_sdc(sdc_id: str) -> GatewayRequest:
+    return _action("Sdc", sdc_id, "removeSdc", {})
+
+
 def _path(of: ObjectType, object_id: str) -> str:
     return f"/api/instances/{of}::{quote(object_id, safe='')}"
 

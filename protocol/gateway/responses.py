@@ -133,6 +133,10 @@ def alerts(answer: GatewayAnswer) -> list[AlertShape]:
     return _decoded(answer, list[AlertShape])
 
 
+def volumes(answer: GatewayAnswer) -> list[VolumeShape]:
+    return _decoded(answer, list[VolumeShape])
+
+
 def volume(answer: GatewayAnswer) -> VolumeShape:
     return _decoded(answer, VolumeShape)
 

@@ -92,6 +92,7 @@ class DeviceShape(Shape, frozen=True):
     storage_pool_id: Text = None
     device_current_path_name: Text = None
     device_original_path_name: Text = None
+    capacity_limit_in_kb: Count = None
     device_state: Text = None
     error_state: Text = None
 
@@ -105,11 +106,16 @@ class SdcShape(Shape, frozen=True):
     mdm_connection_state: Text = None
 
 
+class MappedSdcShape(Shape, frozen=True):
+    sdc_id: Text = None
+
+
 class VolumeShape(Shape, frozen=True):
     id: str
     name: Text = None
     size_in_kb: Count = None
     storage_pool_id: Text = None
+    mapped_sdc_info: list[MappedSdcShape] | None = None
 
 
 class AffectedShape(Shape, frozen=True):
@@ -135,6 +141,7 @@ class TreeShape(Shape, frozen=True):
     sds_list: list[SdsShape] | None = None
     device_list: list[DeviceShape] | None = None
     sdc_list: list[SdcShape] | None = None
+    volume_list: list[VolumeShape] | None = None
 
 
 class PoolStatisticsShape(Shape, frozen=True):
