@@ -37,6 +37,7 @@ MDMS: Final = (
     "-scaleio.preconfig.tiebreaker=10.0.0.3",
 )
 PATIENCE_S: Final = 120.0  # for any one thing that is waited for, on a busy machine
+PHASE_PATIENCE_S: Final = 300.0  # for many such things: a dozen tasks a host, in turns
 GRACE_S: Final = 10.0  # what Marathon gives a process to end before it kills it
 LOOK_AGAIN_S: Final = 0.1
 FIRST_PORT, LAST_PORT = 20000, 30000  # below those that the kernel gives to clients
@@ -194,7 +195,9 @@ class Scheduler:
     def phases(self) -> dict[str, str]:
         return {host: agent["phase"] for host, agent in self.agents().items()}
 
-    def wait_phase(self, phase: str, hosts: Sequence[str], timeout_s: float = PATIENCE_S) -> None:
+    def wait_phase(
+        self, phase: str, hosts: Sequence[str], timeout_s: float = PHASE_PATIENCE_S
+    ) -> None:
         """Until exactly these agents are known, and all of them are in that phase."""
 
         def settled() -> bool:

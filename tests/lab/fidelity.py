@@ -18,7 +18,7 @@ from typing import Final
 
 import attrs
 
-from domain.facts import Disk, Facts
+from domain.facts import Disk, Facts, Service
 from install_steps.facts import SurveyError, parse_survey
 from install_steps.sealing import result_of
 from tests.lab.fidelity_sides import Bench, Ended
@@ -35,7 +35,16 @@ OWN: Final = {
     "boot_id": "each side has its own; a step that changes it ends with its host",
     "sdc_guid": "each SDC makes its own: only whether there is one is compared",
     "public_key": "each side has its own: whether there is one, and whether it is a new one, are",
+    "clock": "a model has no time of its own",
+    "uptime_s": "a model has no time of its own",
+    "took_s": "a model has no time of its own",
+    "clock_synced": "what the machine below says of its clock, through the shared kernel",
+    "space": "the machine's own; that the same folders are told is compared",
+    "tools": "versions are the archive's: names are compared, but for what the bare tree has",
+    "sdc_clusters": "each storage cluster has an id of its own: addresses are compared",
+    "agent": "flags are the lab's: how it was started and how many there are is compared",
 }
+OWN_TOOLS: Final = {"libaio1": "the tree's lvm2 needs it, in every host"}
 OWN_DISK: Final = {
     "/dev/sda": "the model's system disk: a lab host lives in a folder of the machine",
 }
@@ -96,11 +105,37 @@ def _comparable(facts: Facts) -> dict[str, object]:
     found["receipts"] = sorted((receipt.step, receipt.state) for receipt in facts.receipts)
     found["sdc_guid"] = bool(facts.sdc_guid)
     found["public_key"] = bool(facts.public_key)
+    found["space"] = [space.folder for space in facts.space if space.free_bytes >= 0]
+    found["tools"] = sorted(facts.tools.keys() - OWN_TOOLS.keys())
+    found["states"] = {name: _rough(state) for name, state in facts.states.items()}
+    found["sdc_clusters"] = [cluster.addresses for cluster in facts.sdc_clusters]
+    agent = facts.agent
+    found["agent"] = (agent.start, agent.unit, agent.processes, bool(agent.version))
     return found
 
 
+def _rough(service: Service) -> Service:
+    """Which word systemd has for one that does not run depends on the moment."""
+    down = service.state in {"starting", "failed", "inactive"}
+    return attrs.evolve(service, state="down") if down else service
+
+
 def _disks(disks: Sequence[Disk]) -> list[str]:
-    return sorted(str(disk) for disk in disks if disk.path not in OWN_DISK)
+    """A lab's disk is a loop device, with its own number and sectors; evidence has process ids."""
+    return sorted(
+        str(
+            attrs.evolve(
+                disk,
+                evidence=dict.fromkeys(sorted(disk.evidence.keys() - {"whole"}), ""),
+                model="",
+                rotational=False,
+                logical_bytes=0,
+                physical_bytes=0,
+            )
+        )
+        for disk in disks
+        if disk.path not in OWN_DISK
+    )
 
 
 def _differ(name: str, real: object, model: object) -> Iterator[str]:

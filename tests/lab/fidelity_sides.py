@@ -119,7 +119,7 @@ class Bench:
             master_endpoint=self._site.cluster.addresses["master0"],
             devices=(DISK,),
             volume_path=VOLUME,
-            permit_url="http://127.0.0.1:9/v1/permits/none",
+            permit_url="http://127.0.0.1:9/v1/permits/none" if step == "reboot" else "",
             delay_s=NEVER_S,
             provides_storage=True,
         )
@@ -137,6 +137,7 @@ class Bench:
             "sandbox": SANDBOX,
             "agent": self._agent,
             "network": self._site.network,
+            "system": self._site.storage.system_id,
         }
         for name, value in known.items():
             text = text.replace(f"{{{name}}}", value)

@@ -9,8 +9,10 @@ from domain.devices import GIB, LOCAL_TRANSPORTS, DeviceRules, candidates, judge
 from domain.facts import Disk, Facts
 from domain.layout import Layout, PoolWish
 from tests.unit.changes import changed
+from tests.unit.test_device_situations import RECORDED, Output, Situation, disk_of, recorded
 
 KINDS = ("disk", "part", "loop", "rom", "dm", "md", "mpath", "scini", "other")
+TOOLS = ("blkid", "wipefs")
 PATHS = ("/dev/sdb", "/dev/sdc", "/dev/sdd")
 
 few = st.integers(min_value=0, max_value=2)
@@ -34,6 +36,9 @@ any_disks = st.builds(
     zero=st.booleans(),
     denied=st.booleans(),
     mesos=st.booleans(),
+    multipath=st.booleans(),
+    opened=st.booleans(),
+    configured=st.booleans(),
 )
 # Of the disks above hardly one in a thousand may be taken; of these, many.
 FIT = Disk(
@@ -42,7 +47,7 @@ FIT = Disk(
 )  # fmt: skip
 FAULTS: tuple[dict[str, object], ...] = (
     {"by_id": ""}, {"zero": False}, {"signature": "xfs"}, {"mounted": True}, {"transport": ""},
-    {"kind": "loop", "transport": ""},
+    {"kind": "loop", "transport": ""}, {"opened": True}, {"configured": True}, {"multipath": True},
 )  # fmt: skip
 nearly_fit = st.builds(
     lambda path, fault: changed(FIT, {"path": path, **fault}),
@@ -62,6 +67,7 @@ wishes = st.none() | st.lists(st.sampled_from((*PATHS, "/dev/disk/by-id/ata-1"))
 def in_use(disk: Disk) -> bool:
     return (
         disk.mounted or disk.system or disk.denied or disk.mesos or disk.read_only
+        or disk.opened or disk.configured or disk.multipath
         or disk.holders > 0 or not disk.exclusive or disk.size_bytes == 0
     )  # fmt: skip
 
@@ -127,3 +133,64 @@ def test_no_disk_is_given_to_two_pools(
     )
     taken = [v.disk.path for v in candidates(facts, layout, settings) if v.verdict.take and v.disk]
     assert len(taken) == len(set(taken))
+
+
+# ---------------------------------------------------------------- mutated outputs of tools
+
+
+texts = (
+    st.sampled_from(sorted({one[tool]["text"] for one in RECORDED.values() for tool in TOOLS}))
+    | st.text(max_size=30)
+    | st.sampled_from(("", "\n", "# offset,uuid,label,type\n", "8:10 812 qemu-kvm\n", "8:11 9\n"))
+    | st.sampled_from(("/etc/fstab:/dev/sdb1 /d\n", "/etc/crypttab:x /dev/sdc\n", "sdb u\n"))
+)
+statuses = st.sampled_from((0, 0, 0, 1, 2, 2, 4, 8, 124, 126, 127, 141, 255))
+outputs = st.tuples(texts, statuses)
+asked = st.dictionaries(
+    st.sampled_from(
+        ("disk.1.blkid", "disk.1.wipefs", "disk.1.open", "disk.1.zero", "disk.1.udev", "opened",
+         "opened-again", "config", "btrfs", "swaps", "mountinfo", "deny")
+    ),
+    outputs,
+    max_size=3,
+)  # fmt: skip
+
+
+def says_nothing(wipefs: Output) -> bool:
+    lines = [line for line in wipefs[0].splitlines() if line.strip()]
+    return wipefs[1] == 0 and all(line.startswith("#") for line in lines)
+
+
+@given(changes=asked, lost=st.sets(st.sampled_from(("blkid", "open", "zero"))))
+def test_a_disk_is_taken_only_if_every_tool_has_said_nothing_in_its_own_way(
+    changes: dict[str, Output], lost: set[str]
+) -> None:
+    gone = tuple(f"disk.1.{name}" for name in lost)
+    frames = {**Situation(rule="").frames(), **changes}
+    disk = disk_of({name: output for name, output in frames.items() if name not in gone})
+    if judge(disk, wish_paths=None, settings=DeviceRules()).take:
+        assert not lost
+        assert frames["disk.1.blkid"][1] == 2
+        assert says_nothing(frames["disk.1.wipefs"])
+        assert frames["disk.1.open"][1] == frames["disk.1.zero"][1] == 0
+        assert frames["opened"][1] == frames["opened-again"][1] == frames["config"][1] == 0
+        assert "/dev/sdb" not in frames["config"][0]
+        assert "sdb u" not in frames["btrfs"][0].splitlines()
+        both = set(frames["opened"][0].splitlines()) & set(frames["opened-again"][0].splitlines())
+        assert "8:10 812 qemu-kvm" not in both
+
+
+@given(
+    name=st.sampled_from(sorted(set(RECORDED) - {"empty"})),
+    tool=st.sampled_from(TOOLS),
+    output=outputs,
+)
+def test_one_tool_that_fails_or_lies_does_not_make_a_disk_with_data_empty(
+    name: str, tool: str, output: Output
+) -> None:
+    checks = {**recorded(name), tool: output}
+    if name == "gpt-backup-only" and tool == "wipefs":
+        return  # the one content that only wipefs knows: the samples of its last 16 MiB tell
+    disk = disk_of(Situation(rule="signature", checks=checks).frames())
+    for paths in (None, (disk.path,)):
+        assert not judge(disk, wish_paths=paths, settings=DeviceRules()).take

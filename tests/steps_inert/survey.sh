@@ -50,6 +50,7 @@ curl install ok installed 7.88.1-10
 [ -z "$isolator" ] || packages="${packages}dvdcli install ok installed ${isolator%% *}
 "
 
+frame clock-begin 0 "$(date +%s)"
 frame os-release 0 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
 ID=debian
 VERSION_ID="12"
@@ -61,8 +62,21 @@ frame machine-id 0 "$(printf '%s' "$host_hash" | cut -c 33-64)"
 frame init 0 'systemd
 '
 frame init-version 127 ''
-frame packages-deb 1 "$packages"
+frame packages-deb 1 "${packages}dpkg install ok installed 1.21.22
+"
 frame packages-rpm 127 ''
+frame release-files 0 'debian_version=12.5
+.
+'
+frame package-tools 0 '/usr/bin/apt-get
+/usr/bin/dpkg
+'
+frame package-locks 0 'file=/var/lib/dpkg/lock-frontend 2049 4711
+.
+'
+frame dpkg-repair 0 'audit=0
+.
+'
 # service MARK NAME
 service() {
     if [ -n "$1" ]; then frame "service.$2" 0 'active
@@ -72,6 +86,24 @@ service() {
 service "$sds" sds
 service "$sdc" scini
 service "$rexray" rexray
+# unit MARK NAME
+unit() {
+    if [ -n "$1" ]; then
+        printf 'Id=%s.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\n' "$2"
+    else
+        printf 'Id=%s.service\nLoadState=not-found\nActiveState=inactive\n\n' "$2"
+    fi
+}
+frame units 0 "$(unit "$sds" sds && unit "$sdc" scini && unit "$rexray" rexray)"
+frame job-files 0 '.
+'
+for room in root opt var boot tmp state sandbox; do
+    frame "space.$room" 0 'Filesystem     1024-blocks     Used Available Capacity Mounted on
+/dev/sda1 62500000 22500000 40000000 36% /
+Filesystem       Inodes  IUsed    IFree IUse% Mounted on
+/dev/sda1 3907584 559617 3347967 15% /
+'
+done
 if [ -n "$sdc" ]; then
     frame guid 0 "$(guid_of "$SCALEIO_HOST")"
     number=0
@@ -150,5 +182,6 @@ case $SCALEIO_HOST in
         ;;
 esac
 frame links 0 "$links"
+frame clock-end 0 "$(date +%s)"
 EXTRA=",\"frames\":$FRAMES"
 finish 0 surveyed

@@ -699,3 +699,22 @@ async def test_offers_are_counted_by_what_became_of_them(autojump_clock: MockClo
         assert (board.offers.received, board.offers.void) == (2, 0), "an answered one is not void"
         answers = [message.offered_at for _, message in here.sent if message.offered_at is not None]
         assert len(answers) == 2
+
+
+async def test_an_older_framework_begins_nothing_before_it_asked_what_runs_there(
+    autojump_clock: MockClock,
+) -> None:
+    """Its store was lost: a task of its earlier life may still run on that agent."""
+    async with desk() as here:
+        here.broker.adopted = lambda: True
+        await here.tell(want())
+        await here.offered(offer(1))
+        assert here.accepts() == []
+        assert here.broker.board.verdicts["a1"] == offer_broker.EARLIER_LIFE
+        await trio.sleep(2.0)
+        assert calls.Reconcile(tasks=()) in here.of(calls.Reconcile)
+        await here.offered(offer(2))
+        assert here.accepts() == [], "the answer may be on its way"
+        await trio.sleep(5.0 + offer_broker.ANSWERED_S)
+        await here.offered(offer(3))
+        assert len(here.accepts()) == 1

@@ -42,7 +42,7 @@ def test_only_an_operator_moves_a_held_failed_or_retired_agent(phase: Phase) -> 
 
 def test_a_reboot_under_way_is_not_left_by_anything_that_mesos_says() -> None:
     moving = {s for s in Signal if advance(Phase.REBOOTING, s) is not Phase.REBOOTING}
-    assert moving == {Signal.BACK, Signal.DENIED, Signal.BROKEN}
+    assert moving == {Signal.BACK, Signal.DENIED, Signal.BROKEN, Signal.OVERDUE}
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_an_agent_that_dies_after_it_looked_good_is_looked_at_again(tmp_path: Pa
 # -- the list of what is to be undone --------------------------------------------------------------
 
 
-NEEDED: Final = ("install_file", "digest", "is_one_of", "want")
+NEEDED: Final = ("install_file", "file_rights", "replace_file", "digest", "is_one_of", "want")
 
 
 class Wants:
@@ -387,3 +387,95 @@ def test_an_agent_that_ended_before_the_wait_began_is_another_process_too(tmp_pa
     assert slept > 0
     assert "rolled-back" in said
     assert watch.stood.read_text() == OLD
+
+
+# -- an agent that a script of init.d starts ------------------------------------------------------
+
+
+SCRIPT: Final = """
+    service() { echo "service-$2" >>ordered; }
+    pgrep() { now=$(pid); [ "$now" = 0 ] || echo "$now"; }
+"""
+
+
+def test_an_agent_of_init_d_is_stopped_waited_for_and_started(tmp_path: Path) -> None:
+    """The usual script starts nothing while the old process is there."""
+    watch = Watch(tmp_path)
+    process = "pid() { [ -e stopped ] && { rm stopped; echo 0; } || echo 7; }"
+    slow = 'service() { echo "service-$2" >>ordered; [ "$2" != stop ] || : >stopped; }'
+    _, said = watch.run(
+        fakes=f"{SCRIPT}\n{process}\n{slow}\nknows_master() {{ true; }}", init="sysvinit"
+    )
+    assert said.split()[:2] == ["agent-restart", "kept"]
+    assert watch.ordered() == ["service-stop", "service-start"]
+
+
+def test_nobody_starts_an_agent_of_init_d_again_so_its_first_death_is_its_last(
+    tmp_path: Path,
+) -> None:
+    watch = Watch(tmp_path)
+    dies = "pid() { [ -e etc/checkpoint ] && [ $tick -ge 7 ] && echo 0 || echo 7; }"
+    waited, said = watch.run(
+        more="ENDS_S=1", fakes=f"{SCRIPT}\n{dies}\nshows() {{ false; }}", init="sysvinit"
+    )
+    assert said.split()[:2] == ["agent-restart", "rolled-back"]
+    assert '"crashes"' in said
+    assert waited < 60
+    assert watch.stood.read_text() == OLD
+
+
+def test_the_pid_file_of_its_script_counts_before_its_name(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mesos-slave.pid").write_text(f"{os.getpid()}\n")
+    watch = Watch(tmp_path)
+    fakes = f"{SCRIPT}\npid() {{ echo $tick; }}; knows_master() {{ true; }}; shows() {{ true; }}"
+    _, said = watch.run(more="RUN_DIR=run ENDS_S=0", fakes=fakes, init="sysvinit")
+    assert said.split()[:2] == ["agent-restart", "kept"], "its name tells another pid each time"
+
+
+# -- an agent that the master does not take --------------------------------------------------------
+
+
+LISTED: Final = """
+    knows_master() { true; }
+    master() { :; }
+    curl() {
+        case $* in
+            */flags) echo '{"isolation":"new"}' ;;
+            */metrics/snapshot) echo '{"slave/registered":1}' ;;
+            */state) echo '{"version":"1","id":"abc-S0","pid":"slave(1)@10.0.0.1:5051"}' ;;
+            */slaves?slave_id=abc-S0) list ;;
+        esac
+    }
+"""
+
+
+def listed(*flags: str) -> str:
+    """A master's list of agents, one for each text of flags."""
+    rows = (f'{{"id":"abc-S0","pid":"slave(1)@10.0.0.1:5051",{flag}}}' for flag in flags)
+    return f'{{"slaves":[{",".join(rows)}],"recovered_slaves":[]}}'
+
+
+ON: Final = '"active":true'
+OFF: Final = '"active":false'
+
+
+@pytest.mark.parametrize(
+    ("answer", "receipt", "reason"),
+    [
+        (listed(), "rolled-back", "not-registered"),
+        (listed(OFF), "rolled-back", "not-registered"),
+        (listed(ON), "kept", "registered"),
+        (listed(f'{OFF},"deactivated":true'), "kept", "registered"),
+        (listed(OFF, OFF), "kept", "registered"),  # an old master names them all
+        ("", "kept", "registered"),
+        ("you shall not read this", "kept", "registered"),
+    ],
+)
+def test_knowing_a_master_is_not_enough_where_its_list_can_be_read(
+    tmp_path: Path, answer: str, receipt: str, reason: str
+) -> None:
+    """One that is refused says that it is registered: its metric tells of a leading master only."""
+    _, said = Watch(tmp_path).run(fakes=f"{LISTED}\nlist() {{ echo '{answer}'; }}")
+    assert said.split()[:2] == ["agent-restart", receipt]
+    assert f'"{reason}' in said

@@ -10,10 +10,12 @@ from domain.devices import GIB
 from domain.facts import Disk, Facts
 from domain.job import StepFaultError
 from domain.plan import Claim
+from domain.storage import StorageSnapshot
 from install_steps.assembly import Assembly
 from install_steps.catalog import load_catalog
 from settings import Secret, Settings
 from tests.unit.catalog_cases import DVDCLI, REXRAY, SDC, entry, text
+from tests.unit.changes import changed
 
 CATALOG = load_catalog(text(entry(), SDC, REXRAY, DVDCLI), "catalog.json")
 EMPTY = Disk(
@@ -154,3 +156,39 @@ def test_a_claim_looks_at_what_was_written_down_however_often_it_is_posted(
 def test_a_claim_that_does_not_say_what_it_looks_at_is_not_posted() -> None:
     with pytest.raises(StepFaultError, match="no device is named"):
         assembly(Settings()).job(claiming({}), "claim")
+
+
+IN_USE = attrs.evolve(EMPTY, exclusive=False)
+SNAPSHOT = StorageSnapshot(taken_at=1.0, api_version=(2, 0), system_id="1")
+
+
+@pytest.mark.parametrize("change", [{"exclusive": False}, {"opened": True}], ids=str)
+def test_a_named_disk_in_use_is_waited_for_until_the_storage_cluster_was_looked_at(
+    change: dict[str, object],
+) -> None:
+    """After a restart it may be in its pool already, which only the Gateway knows."""
+    disks = facts(changed(EMPTY, change), NAMELESS)
+    unsure = assembly(Settings()).plan(record(**DEVICES), disks)
+    assert unsure.fault == ""
+    assert unsure.devices == ("/dev/xvdf",)
+    last = unsure.steps[-1]
+    assert (last.name, last.state) == ("claim", "blocked")
+    assert EMPTY.by_id in last.sentence
+
+    known = assembly(Settings())
+    known.storage = lambda: SNAPSHOT
+    plan = known.plan(record(**DEVICES), disks)
+    assert EMPTY.by_id in plan.fault
+    assert "claim" not in [step.name for step in plan.steps]
+
+
+def test_other_faults_of_a_named_disk_are_said_at_once() -> None:
+    mounted = attrs.evolve(EMPTY, mounted=True, exclusive=False)
+    plan = assembly(Settings()).plan(record(**DEVICES), facts(mounted, NAMELESS))
+    assert "is mounted" in plan.fault
+
+
+def test_a_disk_that_nobody_named_is_not_waited_for() -> None:
+    plan = assembly(Settings()).plan(record(), facts(IN_USE))
+    assert (plan.fault, plan.devices) == ("", ())
+    assert "claim" not in [step.name for step in plan.steps]

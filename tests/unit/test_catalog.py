@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 import pytest
 
-from domain.facts import Facts, Receipt
+from domain.facts import Cluster, Facts, Receipt, Service
 from install_steps.catalog import (
     PLAN,
     STEP_CHARACTERS_MAX,
@@ -128,7 +129,39 @@ def test_the_most_exact_platform_wins_and_prefixes_are_whole_parts() -> None:
         (text(entry(url="https://[x/a.deb")), "a URL"),
         (text(entry(url="https://u:p@h/a.deb")), "url holds credentials"),
         (text(entry(url="https://h/a b.deb")), "a URL without blanks"),
-        (text(entry(url="https://h/a.tar.gz")), "a file that ends in .deb, .rpm"),
+        (text(entry(url="https://h/a.zip")), "a file that ends in .deb, .rpm, .tar, .tar.gz"),
+        (text(entry(url="https://h/a.tar", component="rexray")), ".deb, .rpm, .tar.gz"),
+        (text(entry(url=None, urls=[])), "urls is []: a list of 1 to 16 URLs"),
+        (text(entry(urls="https://h/a.deb")), "urls is 'https://h/a.deb': a list"),
+        (text(entry(urls=["https://h/a.deb", "http://h/a.deb"])), "urls[1] is 'http://h/a.deb'"),
+        (text(entry(urls=["https://h/a.deb"] * 17)), "a list of 1 to 16 URLs"),
+        (text(entry(urls=[None])), "urls[0] is missing"),
+        (text(entry(url="file://h/a.deb")), "file:// and an absolute path"),
+        (text(entry(url="file:///a/../b.deb")), "file:// and an absolute path"),
+        (text(entry(url="file:///a%20b.deb")), "file:// and an absolute path"),
+        (text(entry(url=None)), "url is missing"),
+        (text(entry(url=None, file="../a.deb")), "the file's name, without a folder"),
+        (text(entry(file="a.zip")), "a file that ends in"),
+        (text(entry(member="a.siob")), "member belongs to the archives of sds and sdc"),
+        (text(entry(url="https://h/a.tar", member="../a.siob")), "the path of the package"),
+        (text(entry(url="https://h/a.tar", member="/a.siob")), "the path of the package"),
+        (text(entry(upgrade="yes")), "upgrade is 'yes': true or false is expected"),
+        (text(entry(downgrade=1)), "downgrade is 1: true or false is expected"),
+        (text(entry(name="sds")), "name belongs to component dependency only"),
+        (text(entry(component="dependency")), "name is missing: the name that the package"),
+        (text(entry(component="dependency", name="a b")), "name is 'a b'"),
+        (
+            text(entry(component="dependency", name="numactl", url="https://h/a.tar.gz")),
+            "a file that ends in .deb, .rpm is expected",
+        ),
+        (
+            text(*[entry(component="dependency", name="numactl")] * 2),
+            "packages[1]: dependency numactl for debian 12 stands twice",
+        ),
+        (
+            text(*[entry(component="dependency", name=f"d{n}") for n in range(65)]),
+            "packages[64]: more than 64 dependencies for debian 12",
+        ),
         (text(entry(url="https://h/a.zip", component="rexray")), ".tar.gz"),
         (text(entry(component="mdm")), "component is 'mdm': one of sds, sdc"),
         (text(entry(platforms=[])), "platforms is []"),
@@ -159,6 +192,78 @@ def test_plain_http_needs_the_operators_word() -> None:
     assert catalog.packages[0].allow_http
     environment = STEPS["sds"].environment(StepContext(facts=BARE, catalog=catalog))
     assert environment["PACKAGE_ALLOW_HTTP"] == "yes"
+
+
+def told(component: str, *entries: object, **changes: object) -> Mapping[str, str]:
+    catalog = load_catalog(text(*entries), "c")
+    context = changed(StepContext(facts=BARE, catalog=catalog), changes)
+    return STEPS[component].environment(context)
+
+
+def test_mirrors_are_told_in_their_order_each_once() -> None:
+    one, two = "https://one.example.invalid/sds.deb", "https://two.example.invalid/b.deb"
+    environment = told("sds", entry(url=one, urls=[two, one]))
+    assert environment["PACKAGE_URL"] == one
+    assert environment["PACKAGE_MIRRORS"] == two
+    assert told("sds", entry(url=None, urls=[two]))["PACKAGE_URL"] == two
+    assert "PACKAGE_MIRRORS" not in told("sds", entry())
+
+
+def test_the_schedulers_own_copy_comes_first() -> None:
+    mirror = "http://10.0.0.9:35000/packages"
+    ours = f"{mirror}/{SHA}/sds.deb"
+    environment = told("sds", entry(), mirror=mirror, mirrored=frozenset({SHA}))
+    assert environment["PACKAGE_URL"] == ours
+    assert environment["PACKAGE_MIRRORS"] == "https://packages.example.invalid/sds.deb"
+    assert environment["PACKAGE_OWN"] == f"{mirror}/"
+    assert "PACKAGE_ALLOW_HTTP" not in environment
+    only = entry(url=None, file="sds.deb")
+    assert told("sds", only, mirror=mirror, mirrored=frozenset({SHA}))["PACKAGE_URL"] == ours
+    with pytest.raises(StepTextError, match=r"no url for sds\.deb"):
+        told("sds", only)
+
+
+def test_what_may_be_replaced_and_taken_out_is_told() -> None:
+    environment = told(
+        "sds", entry(url="https://h/a.tar", member="in/a.siob", upgrade=True, downgrade=True)
+    )
+    assert environment["PACKAGE_MEMBER"] == "in/a.siob"
+    assert (environment["PACKAGE_UPGRADE"], environment["PACKAGE_DOWNGRADE"]) == ("yes", "yes")
+    assert not {"PACKAGE_UPGRADE", "PACKAGE_DOWNGRADE"} & told("sds", entry()).keys()
+
+
+def test_a_proxy_is_told_to_every_step_that_downloads() -> None:
+    changes = {"packages_proxy": "http://proxy:3128", "packages_no_proxy": "corp.example"}
+    for step in ("sds", "prerequisites"):
+        numactl = entry(component="dependency", name="numactl")
+        environment = told(step, entry(), numactl, **changes)
+        assert environment["PACKAGE_PROXY"] == "http://proxy:3128"
+        assert environment["PACKAGE_NO_PROXY"] == "corp.example"
+
+
+def test_dependencies_are_told_to_the_prerequisites() -> None:
+    every = [{"os_id": "debian"}]
+    numactl = entry(
+        component="dependency", name="numactl", platforms=every, url="https://h/old.deb"
+    )
+    exact = entry(component="dependency", name="numactl", url="https://h/numactl.deb")
+    nowhere = entry(component="dependency", name="curl", url=None, file="curl.deb")
+    other = entry(component="dependency", name="libaio", platforms=[{"os_id": "centos"}])
+    environment = told("prerequisites", numactl, exact, nowhere, other)
+    assert environment["DEPENDENCIES"] == "1"
+    assert environment["DEPENDENCY_1"] == f"numactl {SHA} 10 no https://h/numactl.deb"
+    assert "DEPENDENCIES" not in told("prerequisites", entry())
+
+
+def test_a_files_plain_name_is_the_end_of_its_first_url() -> None:
+    for url, file in (
+        ("https://h/d/sds.deb?version=1", "sds.deb"),
+        ("https://h/a%2Fb.deb", "a_b.deb"),
+        ("https://h/-sds.deb", "_sds.deb"),
+        (f"https://h/{'x' * 200}.deb", f"{'x' * 96}.deb"),
+        ("file:///srv/sds.deb", "sds.deb"),
+    ):
+        assert load_catalog(text(entry(url=url)), "c").packages[0].file == file
 
 
 # ---------------------------------------------------------------- plan
@@ -258,9 +363,116 @@ def test_adopted_components_are_never_installed_and_ignored_ones_never_asked_for
     assert plan(BARE, components={"rexray": "ignore"})["rexray"].state == "ignored"
 
 
-def test_an_adopted_sdc_keeps_its_managers() -> None:
+def test_an_adopted_sdc_keeps_its_managers_and_has_to_be_of_our_cluster() -> None:
+    adopt = {"sdc": "adopt"}
+    partly = attrs.evolve(DONE, sdc_mdms=("10.0.0.1", "192.0.2.1"))
+    assert plan(partly, components=adopt)["sdc"].state == "satisfied"
     others = attrs.evolve(DONE, sdc_mdms=("192.0.2.1",))
-    assert plan(others, components={"sdc": "adopt"})["sdc"].state == "satisfied"
+    for components in ({}, adopt):
+        step = plan(others, components=components)["sdc"]
+        assert (step.state, "serves 192.0.2.1, and our managers" in step.sentence) == (
+            "blocked", True,
+        )  # fmt: skip
+    unknown = plan(DONE, components=adopt, mdms=())["sdc"]
+    assert (unknown.state, "nobody can tell whose SDC" in unknown.sentence) == ("blocked", True)
+
+
+def test_an_sdc_of_our_system_is_ours_by_whatever_addresses() -> None:
+    system = "0000000000000001"
+    ours = attrs.evolve(DONE, sdc_mdms=("192.0.2.1",), sdc_clusters=(Cluster(system_id=system),))
+    steps = plan_for(
+        ours, provides_storage=False, catalog=CATALOG, components={"sdc": "adopt"},
+        mdm_addresses=("10.0.0.1",), rexray_digest="d1", system_id=system,
+    )  # fmt: skip
+    assert {step.name: step.state for step in steps}["sdc"] == "satisfied"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "state"),
+    [
+        ({"systemname": "Scaleio", "endpoint": "other"}, "satisfied"),
+        ({"endpoint": "gw.test:443"}, "satisfied"),
+        ({"systemid": "1f"}, "blocked"),
+        ({"systemname": "theirs", "endpoint": "gw.test:443"}, "blocked"),
+        ({}, "blocked"),
+    ],
+)
+def test_an_adopted_rexray_has_to_point_to_our_cluster(theirs: dict[str, str], state: str) -> None:
+    ours = {"systemid": "2f", "systemname": "scaleio", "endpoint": "gw.test:443"}
+    steps = plan_for(
+        attrs.evolve(DONE, rexray_points=theirs, rexray_config=""), provides_storage=False,
+        catalog=CATALOG, components={"rexray": "adopt"}, mdm_addresses=None, points=ours,
+    )  # fmt: skip
+    step = {step.name: step for step in steps}["rexray"]
+    assert step.state == state
+    assert ("which is not our cluster" in step.sentence) is (state == "blocked")
+
+
+# ---------------------------------------------------------------- versions
+
+
+def _told(facts: Facts, **changes: object) -> PlannedStep:
+    catalog = load_catalog(text(entry(**changes), SDC, REXRAY, DVDCLI), "c")
+    return plan(facts, catalog=catalog)["sds"]
+
+
+def _with_sds(version: str, *, runs: bool = True) -> Facts:
+    return attrs.evolve(
+        DONE,
+        packages={**DONE.packages, "sds": version},
+        services={**DONE.services, "sds": runs},
+    )
+
+
+def test_an_older_version_is_replaced_when_the_catalog_says_so() -> None:
+    old = _with_sds("2.0-7536")
+    refused = _told(old)
+    assert (refused.state, '"upgrade": true' in refused.sentence) == ("blocked", True)
+    step = _told(old, upgrade=True)
+    assert (step.state, step.sentence, step.disrupts) == (
+        "wanted", "upgrade sds 2.0-7536 -> 2.0-10000.2072", True,
+    )  # fmt: skip
+    assert not _told(_with_sds("2.0-7536", runs=False), upgrade=True).disrupts
+    assert not _told(BARE, upgrade=True).disrupts
+    half = attrs.evolve(DONE, packages={})  # its installation was cut short, and it runs
+    assert _told(half).disrupts
+    assert not _told(DONE).disrupts
+
+
+def test_a_newer_version_is_never_replaced_unless_told() -> None:
+    new = _with_sds("2.5-0.254")
+    for permitted in ({}, {"upgrade": True}):
+        step = _told(new, **permitted)
+        assert (step.state, '"downgrade": true' in step.sentence) == ("blocked", True)
+    step = _told(new, downgrade=True)
+    assert (step.state, step.sentence, step.disrupts) == (
+        "wanted", "downgrade sds 2.5-0.254 -> 2.0-10000.2072", True,
+    )  # fmt: skip
+
+
+def test_a_program_of_an_unknown_version_is_somebodys_own() -> None:
+    unknown = attrs.evolve(DONE, packages={**DONE.packages, "rexray": "unknown"})
+    step = plan(unknown)["rexray"]
+    assert (step.state, "/usr/bin/rexray is of no package" in step.sentence) == ("blocked", True)
+
+
+def test_the_kernel_has_to_fit_the_version_that_is_coming() -> None:
+    entries = (entry(), {**SDC, "version": "2.5-0.254", "upgrade": True}, REXRAY, DVDCLI)
+    facts = attrs.evolve(DONE, kernel="6.1.0-99-amd64")
+    assert plan(facts)["prerequisites"].state == "satisfied"
+    steps = plan(facts, catalog=load_catalog(text(*entries), "c"))
+    assert (steps["prerequisites"].state, steps["sdc"].state) == ("wanted", "wanted")
+
+
+def test_an_sdc_whose_module_is_an_older_one_is_not_done() -> None:
+    waits = attrs.evolve(DONE, receipts=(Receipt(step="sdc", state="open"),))
+    assert plan(waits)["sdc"].state == "wanted"
+
+
+def test_a_service_that_no_boot_starts_is_not_done() -> None:
+    for service, step in (("sds", "sds"), ("scini", "sdc")):
+        off = attrs.evolve(DONE, states={service: Service(state="active", boot="disabled")})
+        assert plan(off)[step].state == "wanted"
 
 
 def test_the_sdc_waits_for_the_managers_addresses() -> None:
@@ -386,7 +598,7 @@ def test_a_missing_script_is_named_with_its_place(tmp_path: Path) -> None:
 
 
 def test_a_script_that_is_too_long_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "_lib.sh").write_text("#" * STEP_CHARACTERS_MAX, encoding="utf-8")
+    (tmp_path / "_lib.sh").write_text(":" * STEP_CHARACTERS_MAX, encoding="utf-8")
     (tmp_path / "sds.sh").write_text("#", encoding="utf-8")
     with pytest.raises(StepTextError, match="more than"):
         script_text("sds", tmp_path)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import attrs
 import pytest
 
-from domain.devices import GIB, DeviceRules, candidates, judge
+from domain.devices import GIB, RULES, DeviceRules, candidates, judge
 from domain.facts import Disk, Facts
 from domain.layout import Layout, PoolWish
 from tests.unit.changes import changed
@@ -34,7 +37,10 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     ({"holders": 1}, "holders"),
     ({"mesos": True}, "mesos"),
     ({"denied": True}, "denied"),
-    ({"size_bytes": 0}, "size"),
+    ({"multipath": True}, "multipath"),
+    ({"configured": True}, "configured"),
+    ({"opened": True}, "open"),
+    ({"size_bytes": 0}, "medium"),
     ({"read_only": True}, "read-only"),
     ({"exclusive": False}, "in-use"),
     ({"partitions": 1}, "partitions"),
@@ -189,3 +195,34 @@ def test_two_pools_do_not_get_the_same_disk() -> None:
 
 def test_a_host_that_provides_no_storage_has_no_candidates() -> None:
     assert candidates(facts(EMPTY), Layout(imperative=True), AUTO) == ()
+
+
+LIFTS = {"nothing": "nothing", "overwrite": "`-devices.overwrite`", "naming": "naming it"}
+
+
+def test_the_documents_have_every_rule_in_its_order() -> None:
+    hosts = Path(__file__).parents[2] / "docs" / "hosts.md"
+    told = hosts.read_text().partition("\n## Disks\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", told, re.MULTILINE)
+    assert rows == [(rule.name, rule.meaning, LIFTS[rule.lifted_by]) for rule in RULES]
+
+
+def test_a_rule_has_a_name_of_its_own_and_what_lifts_more_comes_later() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    order = [list(LIFTS).index(rule.lifted_by) for rule in RULES]
+    assert order == sorted(order)
+
+
+def test_evidence_ends_the_sentence_and_stands_by_itself() -> None:
+    disk = attrs.evolve(EMPTY, mounted=True, evidence={"mounted": "sdb1 on /data"})
+    verdict = judge(disk, wish_paths=None, settings=AUTO)
+    assert verdict.sentence == "it, or a part of it, is mounted: sdb1 on /data"
+    assert verdict.evidence == "sdb1 on /data"
+
+
+def test_what_may_be_overwritten_is_still_named_in_the_sentence() -> None:
+    disk = attrs.evolve(EMPTY, signature="xfs", evidence={"signature": "xfs at 0x0"})
+    rules = DeviceRules(overwrite=(EMPTY.by_id,))
+    verdict = judge(disk, wish_paths=("/dev/sdb",), settings=rules)
+    assert (verdict.take, verdict.rule, verdict.evidence) == (True, "overwrite", "xfs at 0x0")
+    assert verdict.sentence.endswith("xfs at 0x0, and is named by -devices.overwrite")

@@ -92,3 +92,26 @@ def test_an_sds_is_not_replaced_beside_a_reboot_or_another_unhealthy_sds() -> No
     assert "sds2" in may_begin(mine, view(sds(1), sds(2, good=False)), none)
     assert "a2" in may_begin(mine, view(sds(1), sds(2), rebooting={"a2": other}), none)
     assert "a1" in may_begin(other, view(sds(1), sds(2), rebooting={"a1": mine}), Limits())
+
+
+def test_a_step_that_is_to_be_tried_later_asks_anew_and_lets_others_go_meanwhile() -> None:
+    story = upgrading()
+    story.tell(inbox.RebootGranted(permit="p1"))
+    story.until_running("sds")
+    story.ends(75, stderr="no mirror answers\n")
+    assert story.record.disrupt == ""
+    assert frees(story) == [effects.FreeReboot()]
+    asks = sum(isinstance(one, effects.AskReboot) for one in story.log)
+    story.until(lambda now: now.running == "sds")
+    assert sum(isinstance(one, effects.AskReboot) for one in story.log) == asks + 1
+
+
+def test_a_hold_waits_for_the_end_of_a_replacement_that_is_under_way() -> None:
+    story = upgrading()
+    story.tell(inbox.RebootGranted(permit="p1"))
+    story.until_running("sds")
+    story.tell(inbox.Command(name="hold"))
+    assert story.phase is Phase.HELD
+    assert frees(story) == [], "its SDS may go down at any moment"
+    story.ends(0)
+    assert frees(story) == [effects.FreeReboot()]

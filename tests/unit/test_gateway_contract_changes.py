@@ -184,3 +184,37 @@ async def test_an_sdc_is_approved_where_approval_is_asked_for(world: World) -> N
         await world.gateway.approve_sdc(guid=OTHER_GUID.lower(), address="10.0.3.2")
     approved = (await world.gateway.snapshot()).sdc_by_guid(OTHER_GUID)
     assert approved == attrs.evolve(waiting, approved=True)
+
+
+# --- leaving
+
+
+@promise
+async def test_an_sds_is_asked_to_leave_and_stays_listed_while_its_data_moves(
+    world: World,
+) -> None:
+    _, _, sds_id = await world.pool_and_sds()
+    world.simulated._mdm.evacuate_s = 3600.0
+    for _ in range(2):
+        await world.gateway.remove_sds(sds_id)
+    assert sds_id in {sds.id for sds in (await world.gateway.snapshot()).sds}
+    world.simulated.state.sds[sds_id].leaves_at = 0.0
+    assert sds_id not in {sds.id for sds in (await world.gateway.snapshot()).sds}
+    await world.gateway.remove_sds(sds_id)
+
+
+@promise
+async def test_an_sdc_leaves_when_nothing_is_mapped_to_it(world: World) -> None:
+    _, pool_id, _ = await world.pool_and_sds()
+    sdc = (await world.gateway.snapshot()).sdc_by_guid(GUID)
+    assert sdc is not None
+    volume_id = await world.gateway.create_volume(pool_id=pool_id, name="v", size_gb=8)
+    await world.gateway.map_volume(volume_id=volume_id, sdc_id=sdc.id)
+    [shown] = (await world.gateway.snapshot()).volumes
+    assert (shown.name, shown.pool_id, shown.sdc_ids) == ("v", pool_id, (sdc.id,))
+    with refused("still has mapped volumes"):
+        await world.gateway.remove_sdc(sdc.id)
+    await world.gateway.unmap_volume(volume_id=volume_id, sdc_id=sdc.id)
+    for _ in range(2):
+        await world.gateway.remove_sdc(sdc.id)
+    assert (await world.gateway.snapshot()).sdc_by_guid(GUID) is None

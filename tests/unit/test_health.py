@@ -211,6 +211,25 @@ def test_short_troubles_are_not_worth_an_alarm() -> None:
     assert not found(link_down_for_s=GRACE_S, gateway_down_for_s=GRACE_S)
 
 
+@pytest.mark.parametrize(
+    ("phase", "for_s", "is_told"),
+    [
+        ("installing", 3601.0, True),
+        ("installing", 3600.0, False),
+        ("held", 9000.0, False),
+        ("failed", 9000.0, False),
+    ],
+)
+def test_an_agent_that_waits_for_long_is_named(phase: str, for_s: float, *, is_told: bool) -> None:
+    why = "step sds asks to be tried later: the lock is held"
+    waiting = AgentView(host="a1", phase=phase, later=why, later_for_s=for_s)
+    told = [f for f in judge(Scene(agents=(waiting,)), LIMITS, ()) if f.name == "waiting-long"]
+    assert bool(told) is is_told
+    for one in told:
+        assert (one.subject, one.severity) == ("a1", "warning")
+        assert why in one.text
+
+
 def test_equal_paths_on_two_hosts_are_two_conditions() -> None:
     devices = (BAD_DEVICE, attrs.evolve(BAD_DEVICE, id="v2", sds_id="s2"))
     findings = judge(Scene(storage=attrs.evolve(STORAGE, devices=devices)), LIMITS, ())

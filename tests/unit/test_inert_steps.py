@@ -196,4 +196,4 @@ def test_both_sets_of_steps_have_the_same_names() -> None:
     packaged = Path(__file__).parents[2] / "install_steps" / "scripts"
     names = {path.name for path in packaged.glob("[!_]*.sh")}
     assert names == {path.name for path in STEPS_DIR.glob("[!_]*.sh")}
-    assert names == {f"{name}.sh" for name in (*STEPS, "keeper_health")}
+    assert names == {f"{name}.sh" for name in (*STEPS, "keeper_health", "extra")}

@@ -7,7 +7,7 @@ import pytest
 
 from domain import effects, inbox
 from domain.agent import Phase, TaskState
-from domain.draft import LOST_IN_ROW_MAX, Rules
+from domain.draft import PAUSE_CEILING_S, Rules
 from domain.statuses import status_exit_code
 from tests.unit.agent_story import HOST, Story
 
@@ -69,16 +69,30 @@ def test_a_step_that_asks_for_later_is_not_blamed_for_it() -> None:
     story.until_phase(Phase.READY)
 
 
-def test_later_is_not_for_ever() -> None:
+def test_a_cause_that_lasts_for_days_needs_nobody_when_it_is_gone() -> None:
     story = Story()
     story.until_running("sds")
-    for _ in range(LOST_IN_ROW_MAX + 1):
-        if story.at(Phase.FAILED):
-            break
+    story.ends(75, stderr="the lock is held\n")
+    since, told = story.record.later_since, story.record.reason
+    assert since > 0
+    for _ in range(100):
+        story.until_running("sds")
         story.ends(75, stderr="the lock is held\n")
-        story.until(lambda now: now.running == "sds" or now.phase is Phase.FAILED)
-    assert story.at(Phase.FAILED)
-    assert "the lock is held" in story.record.error
+        assert not story.at(Phase.FAILED)
+        assert story.agent.not_before - story.now <= PAUSE_CEILING_S
+    assert (story.record.later_since, story.record.reason) == (since, told)
+    assert story.record.attempts.get("sds", 0) == 0
+    story.until_phase(Phase.READY)
+    assert (story.record.later, story.record.later_since) == ("", 0.0)
+
+
+def test_a_step_that_holds_ends_the_wait() -> None:
+    story = Story()
+    story.until_running("sds")
+    story.ends(75, stderr="the lock is held\n")
+    story.until_running("sds")
+    story.ends(0)
+    assert story.record.later == ""
 
 
 def test_a_step_that_cannot_work_here_fails_the_agent_at_once() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import settings
 from adapters.store_choice import DEFAULT_FOLDER
-from commands.scheduler import read_catalog
+from commands.inputs import read_catalog
 from supervisor import EDGE_PATIENCE_S, JOURNAL_PATIENCE_S
 from tools.zipapp import TARGET, VERSION
 

@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors.master_link import PAUSE_SLOW_S, UNANSWERED_S
 from actors.master_session import FIRST_FAILOVER_S
 from actors.ports import LeaderUnknownError
+from actors.registration import ADOPT_AFTER_S
 from protocol.mesos import calls
 from protocol.mesos.session import Verdict
 from simulation.http_server import Cut, Reply, Request
@@ -165,6 +166,29 @@ async def test_who_comes_back_in_time_is_not_taken_over(autojump_clock: MockCloc
             await trio.sleep(3 * PAUSE_SLOW_S)
             assert "another scheduler is active" in here.now.detail
             assert here.keep.stored == []
+
+
+async def test_who_was_there_between_two_looks_starts_the_wait_anew(
+    autojump_clock: MockClock,
+) -> None:
+    async with line(adopt=True) as here:
+        ours = await lose_the_store(here)
+        registration = here.link.registration
+        assert isinstance(await registration.find(MASTER), Verdict)
+        theirs = legacy_info(
+            name=INFO.name,
+            role=INFO.role,
+            id={"value": ours},
+            failover_timeout=6000.0,
+            checkpoint=True,
+        )
+        other = await here.there.subscribed(theirs, framework_id=ours)
+        await trio.sleep(ADOPT_AFTER_S - 10.0)
+        assert "active" in said(await registration.find(MASTER))
+        other.close()
+        await trio.sleep(20.0)
+        assert "if nobody comes back" in said(await registration.find(MASTER))
+        assert here.keep.stored == []
 
 
 async def test_a_framework_that_was_seen_long_ago_is_looked_at_again(

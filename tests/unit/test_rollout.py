@@ -16,6 +16,7 @@ from domain.rollout import (
     may_begin,
     may_change_soon,
     may_go,
+    may_restart,
 )
 from domain.storage import DomainState, PoolState, SdsState, StorageSnapshot
 
@@ -146,6 +147,32 @@ def test_clients_are_limited_by_number_only() -> None:
     assert "a2, a3" in why_not
 
 
+def test_a_host_that_did_not_come_back_halts_all_but_itself() -> None:
+    seen = attrs.evolve(VIEW, missing=frozenset({"a2"}))
+    assert "a2" in may_begin(host(1), seen, LIMITS)
+    assert "a2" in may_go(host(3), seen, LIMITS)
+    assert may_go(host(2), seen, LIMITS) == ""
+
+
+@given(
+    st.sampled_from(["a1", "a2", "a3"]),
+    st.frozensets(st.sampled_from(["a1", "a2", "a3"])),
+    st.integers(0, 5),
+)
+def test_no_agent_is_restarted_while_another_host_is_missing(
+    candidate: str, missing: frozenset[str], kept: int
+) -> None:
+    why_not = may_restart(
+        candidate,
+        restarting=frozenset(),
+        undone=frozenset(),
+        kept=kept,
+        limits=LIMITS,
+        missing=missing,
+    )
+    assert bool(why_not) is bool(missing - {candidate})
+
+
 def test_a_holder_does_not_count_against_itself() -> None:
     seen = view(rebooting=(host(1),))
     assert may_begin(host(1), seen, attrs.evolve(LIMITS, reboots=1)) == ""
@@ -210,6 +237,7 @@ def views(draw: st.DrawFn) -> View:
         storage=draw(st.sampled_from([storage, storage, storage, None])),
         rebooting={one.host: one for one in under_way},
         wanting=frozenset(draw(st.sets(st.sampled_from([one.host for one in HOSTS])))),
+        missing=frozenset(draw(st.sets(st.sampled_from([one.host for one in HOSTS]), max_size=2))),
     )
 
 
@@ -229,6 +257,7 @@ def test_a_yes_is_said_only_when_every_condition_holds(
         return
     storage = seen.storage
     assert seen.subscribed
+    assert not seen.missing - {candidate.host}
     assert storage is not None
     assert storage.taken_at >= max(looked_after, NOW - SNAPSHOT_AGE_MAX_S)
     assert storage.mdm_normal

@@ -109,7 +109,8 @@ def context(facts: Facts, **changes: object) -> StepContext:
 
 
 def environment(host: SimulatedHost, step: str, **changes: object) -> Mapping[str, str]:
-    return STEPS[step].environment(context(survey(host), **changes))
+    permit = {} if step == "reboot" else {"permit_url": ""}
+    return STEPS[step].environment(context(survey(host), **{**permit, **changes}))
 
 
 def run(host: SimulatedHost, step: str, **changes: object) -> StepOutcome:
@@ -180,6 +181,9 @@ SITUATIONS = {
     "swap": SimulatedDisk(serial="A", signature="swap", swap=True),
     "held": SimulatedDisk(serial="A", holders=("dm-0",)),
     "used": SimulatedDisk(serial="A", in_use=True),
+    "opened": SimulatedDisk(serial="A", opened_by="qemu-kvm"),
+    "configured": SimulatedDisk(serial="A", configured="/etc/crypttab:swap /dev/sdb /dev/urandom"),
+    "path": SimulatedDisk(serial="A", multipath=True),
     "dirty": SimulatedDisk(serial="A", zero=False),
     "small": SimulatedDisk(serial="A", size_bytes=1024**3),
     "usb": SimulatedDisk(serial="A", transport="usb", removable=True),
@@ -209,8 +213,15 @@ def test_every_kind_of_disk_reads_back(name: str) -> None:
         system=disk.swap,
         exclusive=disk.is_free,
         zero=disk.is_free and disk.is_blank and disk.zero,
+        model="SIMULATED",
+        rotational=True,
+        logical_bytes=512,
+        physical_bytes=4096,
+        multipath=disk.multipath,
+        opened=bool(disk.opener),
+        configured=bool(disk.configured),
     )
-    assert seen == expected
+    assert attrs.evolve(seen, evidence={}) == expected
 
 
 @pytest.mark.parametrize("name", sorted(SITUATIONS))

@@ -12,7 +12,10 @@ import pytest
 from install_steps.sealing import result_of
 from simulation.host import DEBIAN_12, OsImage, SimulatedHost, StepOutcome
 from simulation.host_agent_steps import FLAG_FILE
+from simulation.host_image import HostDials
 from tests.unit.test_simulated_host import environment, installed, make, survey
+
+PLAIN = "http://files.example.invalid/sds.deb"
 
 Prepare = Callable[[SimulatedHost], object]
 INSTALL = {"KERNEL_MODE": "install", "SUPPORTED_KERNELS": "3.10.0-* 99.0-lab"}
@@ -88,11 +91,15 @@ def test_prerequisites(
     ("prepare", "more", "expected"),
     [
         (lambda h: turn(h, size_wrong=True), {}, (65, "size")),
-        (lambda h: turn(h, full="sandbox"), {}, (75, "download")),
+        (lambda h: turn(h, full="sandbox"), {}, (75, "space")),
         (lambda h: turn(h, packages_locked=True), {}, (75, "package-lock")),
-        (lambda h: h.packages.pop("curl"), {}, (78, "curl")),
-        (as_it_is, {"PACKAGE_URL": "http://files.example.invalid/sds.deb"}, (78, "url")),
-        (lambda h: turn(h, full="state"), {}, (1, "unexpected")),
+        (lambda h: h.packages.pop("curl"), {}, (0, "holds")),
+        (as_it_is, {"PACKAGE_URL": PLAIN}, (78, "url")),
+        (as_it_is, {"PACKAGE_MIRRORS": PLAIN}, (78, "url")),
+        (as_it_is, {"PACKAGE_URL": PLAIN, "PACKAGE_OWN": "http://other/"}, (78, "url")),
+        (as_it_is, {"PACKAGE_URL": PLAIN, "PACKAGE_OWN": "http://files."}, (0, "holds")),
+        (as_it_is, {"PACKAGE_URL": "file:///srv/sds.deb"}, (0, "holds")),
+        (lambda h: turn(h, full="state"), {}, (75, "space")),
     ],
 )
 def test_a_package_of_the_catalog(
@@ -101,6 +108,21 @@ def test_a_package_of_the_catalog(
     host = prepared()
     prepare(host)
     assert told(host, "sds", more) == expected
+
+
+def test_dependencies_of_the_catalog_come_before_the_distributions_archive() -> None:
+    line = f"{'0' * 64} 10 no https://files.example.invalid/x.deb"
+    names = ("libaio1", "numactl", "openssl", "curl", "ca-certificates")
+    told = {f"DEPENDENCY_{n}": f"{name} {line}" for n, name in enumerate(names, start=1)}
+    host = make()
+    host.dials.download_fails = True
+    told["DEPENDENCIES"] = "5"
+    assert ended(host.begin("prerequisites", told).finish()) == (75, "download")
+    host.dials = HostDials(packages_locked=True)
+    assert ended(host.begin("prerequisites", told).finish()) == (75, "package-lock")
+    host.dials = HostDials()
+    assert ended(host.begin("prerequisites", told).finish()) == (0, "holds")
+    assert set(names) <= host.packages.keys()
 
 
 @pytest.mark.parametrize("step", ["prerequisites", "sds", "sdc", "rexray", "isolator"])
@@ -205,3 +227,101 @@ def test_an_agents_own_disk_is_known() -> None:
     host = prepared()
     host.agent_resources = '[{"name":"disk","disk":{"source":{"path":{"root":"/dev/sda"}}}}]'
     assert [disk.mesos for disk in survey(host).disks] == [True]
+
+
+# ---------------------------------------------------------------- versions and damage
+
+SDS = "emc-scaleio-sds"
+UPGRADE = {"PACKAGE_UPGRADE": "yes"}
+PERMIT = {"PERMIT_URL": "http://127.0.0.1:9/v1/permits/p"}
+
+
+def _older(host: SimulatedHost) -> None:
+    host.packages[SDS] = host.packages["emc-scaleio-sdc"] = "2.0-7536"
+
+
+def _older_and(change: Prepare) -> Prepare:
+    def prepare(host: SimulatedHost) -> None:
+        _older(host)
+        change(host)
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("step", "prepare", "more", "expected"),
+    [
+        ("sds", _older, {}, (78, "other-version")),
+        ("sds", _older, UPGRADE, (75, "no-permit")),
+        ("sds", _older, {**UPGRADE, **PERMIT}, (0, "holds")),
+        ("sds", _older_and(lambda h: h.services.discard("sds")), UPGRADE, (0, "holds")),
+        ("sds", _older_and(lambda h: h.held.add(SDS)), {**UPGRADE, **PERMIT}, (78, "held")),
+        ("sds", lambda h: h.packages.update({SDS: "3.5-1"}), UPGRADE, (78, "other-version")),
+        (
+            "sds",
+            lambda h: h.packages.update({SDS: "3.5-1"}),
+            {"PACKAGE_DOWNGRADE": "yes", **PERMIT},
+            (0, "holds"),
+        ),
+        ("sds", lambda h: h.damaged.add(SDS), {}, (75, "no-permit")),
+        ("sds", lambda h: h.damaged.add(SDS), PERMIT, (0, "holds")),
+        ("sds", lambda h: h.masked.add("sds"), {}, (78, "masked")),
+        ("sds", lambda h: turn(h, packages_running=True), {}, (75, "package-running")),
+        ("sdc", _older, UPGRADE, (0, "holds")),
+        ("sdc", _older_and(lambda h: put(h, module_in_use=True)), UPGRADE, (20, "reboot")),
+        ("sdc", lambda h: put(h, mdm_ips=("10.9.9.9",)), UPGRADE, (78, "other-cluster")),
+        ("rexray", lambda h: h.packages.update(rexray="0.9.0-1"), UPGRADE, (0, "holds")),
+    ],
+)
+def test_what_may_become_of_an_installed_version(
+    step: str, prepare: Prepare, more: Mapping[str, str], expected: tuple[int, str]
+) -> None:
+    host = installed()
+    variables = {**environment(host, step), **more}
+    prepare(host)
+    before = dict(host.packages)
+    assert ended(host.begin(step, variables).finish()) == expected
+    assert expected[0] in {0, 20} or host.packages == before
+    if expected == (0, "holds"):
+        again = result_of(host.begin(step, variables).finish().stdout)
+        assert again is not None
+        assert (again["changed"], again["reason"]) == (False, "holds")
+
+
+def test_an_old_module_waits_for_the_reboot_or_for_the_last_volume() -> None:
+    host = installed()
+    variables = {**environment(host, "sdc"), **UPGRADE}
+    _older(host)
+    host.module_in_use = True
+    for _ in range(2):
+        assert ended(host.begin("sdc", variables).finish()) == (20, "reboot")
+        assert survey(host).receipts[0].state in {"open", "kept"}
+    receipts = {receipt.step: receipt.state for receipt in survey(host).receipts}
+    assert receipts["sdc"] == "open"
+    host.reboot()
+    receipts = {receipt.step: receipt.state for receipt in survey(host).receipts}
+    assert receipts["sdc"] == "kept"
+    assert ended(host.begin("sdc", variables).finish()) == (0, "holds")
+
+
+CONFIG = "/etc/rexray/config.yml"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", (0, "holds")),
+        ("scaleio:\n  systemName: scaleio\n  endpoint: https://other/api\n", (0, "holds")),
+        ("scaleio:\n  endpoint: https://gw/api\n", (0, "holds")),
+        ("scaleio:\n  systemName: other\n  endpoint: https://gw/api\n", (78, "other-config")),
+        ("scaleio:\n  endpoint: https://other/api\n", (78, "other-config")),
+        ("ebs:\n  region: here\n", (78, "other-config")),
+    ],
+)
+def test_rexrays_file_of_somebody_else_is_left_alone_when_it_points_elsewhere(
+    content: str, expected: tuple[int, str]
+) -> None:
+    host = installed()
+    host.files[CONFIG] = content
+    assert told(host, "rexray", {}) == expected
+    assert (host.files[CONFIG] == content) is (expected[0] == 78)

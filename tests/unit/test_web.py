@@ -264,6 +264,19 @@ async def test_one_agent_is_shown_whole() -> None:
     assert shown["tail"] == f"{EVIL} *** 100%s {{}}"
 
 
+async def test_the_removal_of_all_is_shown_per_agent_with_what_is_left() -> None:
+    board = Board()
+    board.agents = {h: some_agent(h, p) for h, p in (("b", "ready"), ("a", "retired"))}
+    shown = (await get(board, "/v1/framework/uninstall")).json()
+    assert [(one["host"], one["phase"]) for one in shown["agents"]] == [
+        ("a", "retired"),
+        ("b", "ready"),
+    ]
+    assert shown["left"] == 1
+    assert shown["agents"][1] == (await get(board, "/v1/agents/b/uninstall")).json()
+    assert (await get(Board(), "/v1/framework/uninstall")).json() == {"agents": [], "left": 0}
+
+
 @pytest.mark.parametrize("path", ["/v1/agents/ghost", "/debug/actors/ghost", "/no/where", "/v1/"])
 async def test_what_is_not_there_is_refused_in_one_line_of_json(path: str) -> None:
     reply = await get(full_board(), path)

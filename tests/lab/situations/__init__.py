@@ -16,6 +16,7 @@ from tests.lab.situations import (
     sdc,
     sds,
     survey,
+    uninstall,
 )
 from tests.lab.situations.table import Situation
 
@@ -23,7 +24,7 @@ ALL: Final[tuple[Situation, ...]] = tuple(
     row
     for module in (
         survey, prerequisites, sds, sdc, rexray, isolator, agent_restart, claim, probe, reboot,
-        keeper,
+        keeper, uninstall,
     )
     for row in module.ROWS
 )  # fmt: skip

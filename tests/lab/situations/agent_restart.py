@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from tests.lab.situations.isolator import CLOSED, STOPPED
+from tests.lab.situations.isolator import CLOSED, STOPPED, was_stopped
 from tests.lab.situations.table import (
     CONTAINER,
     HOLD_LOCK,
@@ -23,6 +23,20 @@ _ARMED: Final = ("isolator", "agent-restart")
 ROWS: Final = (
     _WRITTEN(name="after the isolator step"),
     Situation(name="already in effect", step="agent-restart", base="isolated"),
+    Situation(
+        name="in effect, and an operator's step wants it",
+        step="agent-restart",
+        base="isolated",
+        environment={"RESTART_ANYWAY": "yes"},
+    ),
+    Situation(
+        name="in effect, and nothing could watch it",
+        step="agent-restart",
+        base="isolated",
+        environment={"RESTART_ANYWAY": "yes"},
+        real=f"rm {STATE}/bin/agent-watch",
+        model=with_values(isolation_before=()),
+    ),
     Situation(name="nothing was written", step="agent-restart", base="agent"),
     _WRITTEN(name="armed already", before=_ARMED),
     _WRITTEN(
@@ -35,7 +49,7 @@ ROWS: Final = (
     _WRITTEN(name="in a container", inside=CONTAINER, model=dials(no_init=True)),
     _WRITTEN(name="an old init system", inside=SYSVINIT, model=platform(init="sysvinit")),
     _WRITTEN(name="the master is not named", environment={"MASTER_ENDPOINT": ""}),
-    _WRITTEN(name="the agent was stopped", real=STOPPED, model=dials(agent_down=True)),
+    _WRITTEN(name="the agent was stopped", real=STOPPED, model=was_stopped),
     _WRITTEN(name="a unit that nobody has", wish={"agent_unit": "mesos-other"}),
     _WRITTEN(name="the agent tells nobody its flags", real=CLOSED, model=dials(flags_closed=True)),
     _WRITTEN(

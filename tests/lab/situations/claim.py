@@ -30,6 +30,7 @@ pathlib.Path("/run/held").touch()
 signal.pause()'
 until [ -e /run/held ]; do sleep 0.05; done
 """
+OPEN_TOO: Final = IN_USE.replace("os.O_RDWR | os.O_EXCL", "os.O_RDONLY")  # as qemu has its disks
 PARTITION: Final = (
     f"printf '\\000\\000\\000\\000\\203\\000\\000\\000\\000\\010\\000\\000\\000\\000\\001\\000' "
     f"| dd of={NODE} bs=1 seek=446 conv=notrunc status=none\n"
@@ -93,6 +94,29 @@ ROWS: Final = (
     ),
     _BARE(name="read-only", real=f"blockdev --setro {NODE}", model=disk(read_only=True)),
     _BARE(name="open in another program", real=IN_USE, model=disk(in_use=True)),
+    _BARE(
+        name="open in another program, which leaves it to others too",
+        wish=_OVERWRITTEN,
+        real=OPEN_TOO,
+        model=disk(opened_by="python3"),
+    ),
+    _BARE(
+        name="named in crypttab",
+        wish=_DECLARED,
+        real=f"echo 'swap {NODE} /dev/urandom swap' >>/etc/crypttab",
+        model=disk(configured=f"/etc/crypttab:swap {NODE} /dev/urandom swap"),
+    ),
+    _BARE(
+        name="a partition of it named in fstab, though it has none now",
+        real=f"echo '{DISK}-part1 /data ext4 noauto 0 0' >>/etc/fstab",
+        model=disk(configured=f"/etc/fstab:{DISK}-part1 /data ext4 noauto 0 0"),
+    ),
+    _BARE(
+        name="named in a comment, and rejected by LVM's filter",
+        real=f"""mkdir -p /etc/lvm; printf '\\tfilter = [ "r|{NODE}|" ]\\n' >/etc/lvm/lvm.conf
+echo '# {NODE} /data ext4' >>/etc/fstab""",
+        model=lambda _: None,
+    ),
     _BARE(
         name="the second of two holds data",
         wish={"devices": (DISK, SECOND)},

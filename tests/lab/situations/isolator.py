@@ -48,6 +48,14 @@ echo /etc/mesos-credentials >{_FOLDER}/http_credentials
 {set_flag("authenticate_http_readonly", "true")}
 """
 STOPPED: Final = "systemctl stop mesos-slave.service"
+
+
+def was_stopped(host: SimulatedHost) -> None:
+    """It does not run, and would be started with the host."""
+    dials(agent_down=True)(host)
+    host.enabled.add(host.agent_unit)
+
+
 POSIX: Final = set_flag("launcher", "posix")
 # The start script needs its own few programs, and finds no others.
 _HIDDEN: Final = f"""
@@ -73,7 +81,7 @@ ROWS: Final = (
     ),
     _AGENT(name="the wanted isolation is missing", environment={"ISOLATION_TO": ""}),
     _AGENT(name="the agent tells nobody its flags", real=CLOSED, model=dials(flags_closed=True)),
-    _AGENT(name="the agent was stopped", real=STOPPED, model=dials(agent_down=True)),
+    _AGENT(name="the agent was stopped", real=STOPPED, model=was_stopped),
     _AGENT(name="a posix launcher", real=POSIX, model=with_values(launcher="posix")),
     _AGENT(
         name="the isolation changed since the survey",

@@ -15,9 +15,12 @@ from tests.lab.situations.table import (
     Situation,
     broken_service,
     dials,
+    half_installed,
     platform,
+    status_field,
     stopped,
     together,
+    version,
     with_values,
 )
 
@@ -32,6 +35,27 @@ printf '[Service]\\nExecStart=\\nExecStart=/bin/sleep infinity\\n' \\
 systemctl daemon-reload
 systemctl stop rexray
 """
+_UPGRADE: Final = {"PACKAGE_UPGRADE": "yes"}
+_OLD: Final = status_field("rexray", "Version", "0.9.2-1")
+
+
+def _configured(system: str) -> str:
+    """Somebody else's file."""
+    return (
+        "mkdir -p /etc/rexray; printf '%s\\n' 'libstorage:' '  service: scaleio' 'scaleio:' "
+        f"'  endpoint: \"https://gateway.example.invalid/api\"' '  systemID: {system}' "
+        f"'  userName: me' >{_CONFIG}"
+    )
+
+
+def _theirs(host: SimulatedHost) -> None:
+    host.files[_CONFIG] = (
+        f"  endpoint: https://gateway.example.invalid/api\n  systemID: {'f' * 16}\n"
+    )
+
+
+def _empty(host: SimulatedHost) -> None:
+    host.files[_CONFIG] = ""
 
 
 def _edit(host: SimulatedHost) -> None:
@@ -86,6 +110,33 @@ ROWS: Final = (
     _THERE(name="its file is gone", real=f"rm {_CONFIG}", model=_lose),
     _THERE(name="its settings changed", wish={"thick": True}),
     _THERE(name="the password changed", wish={"secret_tag": "another"}),
+    _NEW(
+        name="somebody's file for another cluster",
+        real=_configured("f" * 16),
+        model=_theirs,
+    ),
+    _THERE(
+        name="somebody's file for our cluster",
+        real=_configured("{system}"),
+        model=_edit,
+    ),
+    _THERE(name="its file was emptied by a power cut", real=f": >{_CONFIG}", model=_empty),
+    _THERE(
+        name="an older version, and no leave to upgrade",
+        real=_OLD,
+        model=version("rexray", "0.9.2-1"),
+    ),
+    _THERE(
+        name="an upgrade",
+        environment=_UPGRADE,
+        real=_OLD,
+        model=version("rexray", "0.9.2-1"),
+    ),
+    _THERE(
+        name="its installation was cut short",
+        real=status_field("rexray", "Status", "install ok half-configured"),
+        model=half_installed("rexray"),
+    ),
     _THERE(
         name="the receipts are gone",
         real=f"rm -r {STATE}/receipt*",

@@ -11,6 +11,7 @@ from tests.lab.situations.isolator import CLOSED, POSIX, set_flag
 from tests.lab.situations.table import (
     CONTAINER,
     HOLD_LOCK,
+    HOLD_PACKAGES,
     NODE,
     NOT_ROOT,
     OTHER_PLATFORM,
@@ -40,6 +41,14 @@ _RESOURCES: Final = (
     '"disk":{"source":{"type":"PATH","path":{"root":"/dev/xvdf"}}}}]'
 )
 
+_HALF_DONE: Final = """
+mkdir -p /run/half/DEBIAN
+printf '%s\\n' 'Package: libhalf1' 'Version: 1' 'Architecture: all' \
+    'Maintainer: the lab <lab@example.invalid>' 'Description: a library' >/run/half/DEBIAN/control
+dpkg-deb --build /run/half /run/half.deb
+dpkg --unpack /run/half.deb
+"""
+
 
 def _open_receipt(host: SimulatedHost, boot_id: str = "") -> None:
     host.receipts.clear()
@@ -57,6 +66,14 @@ ROWS: Final = (
     _BARE(name="while the lock is held", real=HOLD_LOCK, model=dials(lock_held=True)),
     _BARE(
         name="an unknown platform", real=OTHER_PLATFORM, model=platform(os_id="gentoo", version="")
+    ),
+    _BARE(
+        name="while another program holds the package database",
+        real=HOLD_PACKAGES,
+        model=dials(packages_locked=True),
+    ),
+    _BARE(
+        name="a package that is half done", real=_HALF_DONE, model=dials(packages_half_done=True)
     ),
     _BARE(name="a file system", real=MAKE_EXT4, model=disk(signature="ext4", zero=False)),
     _BARE(
@@ -117,6 +134,7 @@ ROWS: Final = (
         step="survey",
         base="bare",
         inside=SYSVINIT,
-        model=platform(init="sysvinit"),
+        # The lab's agent is a unit of systemd, which no other init system knows.
+        model=together(platform(init="sysvinit"), with_values(agent_unit="")),
     ),
 )

@@ -90,6 +90,47 @@ def broken_service(name: str) -> str:
     """
 
 
+def status_field(package: str, field: str, value: str) -> str:
+    """The package database says so of a package."""
+    return (
+        f"sed -i '/^Package: {package}$/,/^$/s/^{field}: .*/{field}: {value}/' /var/lib/dpkg/status"
+    )
+
+
+def version(package: str, value: str) -> Prepare:
+    """The same for the version in the model's database."""
+
+    def change(host: SimulatedHost) -> None:
+        host.packages[package] = value
+
+    return change
+
+
+def half_installed(package: str) -> Prepare:
+    def change(host: SimulatedHost) -> None:
+        host.half_installed[package] = host.packages.pop(package)
+
+    return change
+
+
+def marked(name: str, value: str) -> Prepare:
+    """Add to one of the model's sets."""
+
+    def change(host: SimulatedHost) -> None:
+        found = getattr(host, name)
+        assert isinstance(found, set), name
+        found.add(value)
+
+    return change
+
+
+def not_enabled(service: str) -> Prepare:
+    def change(host: SimulatedHost) -> None:
+        host.enabled.discard(service)
+
+    return change
+
+
 def as_it_is(_host: SimulatedHost) -> None:
     """Nothing more is done to the model."""
 

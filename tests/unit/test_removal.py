@@ -1,0 +1,205 @@
+"""One agent is taken out of use: stage by stage, each stored before its acts."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from domain import effects, inbox, records
+from domain.agent import AgentRecord, Phase
+from domain.draft import Rules
+from domain.facts import Facts
+from tests.unit.agent_story import Story
+
+
+def ready() -> Story:
+    story = Story()
+    story.until_phase(Phase.READY)
+    story.log.clear()
+    return story
+
+
+def order(story: Story, name: str = "uninstall") -> None:
+    story.tell(inbox.Command(name=name))
+
+
+def stage(story: Story) -> str:
+    return story.record.removal.stage if story.record.removal is not None else ""
+
+
+def asked(story: Story) -> list[str]:
+    return [one.request for one in story.log if isinstance(one, effects.AskStorage)]
+
+
+def at_leaving(story: Story) -> None:
+    order(story)
+    story.tell(inbox.RebootGranted(permit="p9"))
+    story.storage("done")
+    assert stage(story) == "leaving"
+
+
+def at_uninstalling(story: Story) -> None:
+    at_leaving(story)
+    story.keeper("TASK_KILLED")
+    story.later(200.0)
+    story.storage("done")
+    story.later(61.0)
+    assert (stage(story), story.running) == ("uninstalling", "uninstall")
+
+
+@pytest.mark.parametrize("word", ["uninstall", "drain"])
+def test_it_is_removed_step_by_step_and_then_rests(word: str) -> None:
+    story = ready()
+    order(story, word)
+    assert (story.phase, stage(story)) == (Phase.DRAINING, "asked")
+    assert effects.AskReboot(provides_storage=True, boots=False) in story.todo
+    assert asked(story) == [], "the gate has not spoken yet"
+    story.tell(inbox.RebootGranted(permit="p9"))
+    assert (asked(story), story.record.disrupt) == (["leave-check"], "p9")
+    assert not any(isinstance(one, effects.Kill) for one in story.log)
+    story.storage("done")
+    assert (asked(story), stage(story)) == (["leave-check", "leave"], "leaving")
+    assert story.did(effects.Kill), "the keeper"
+    story.keeper("TASK_KILLED")
+    story.storage("waiting", "its data moves")
+    assert (stage(story), story.record.reason) == ("leaving", "its data moves")
+    story.later(200.0)
+    story.storage("done")
+    assert (stage(story), story.record.disrupt) == ("uninstalling", "")
+    assert story.did(effects.FreeReboot)
+    story.later(61.0)
+    assert story.running == "uninstall"
+    story.ends(0)
+    assert (stage(story), asked(story)[-1]) == ("last", "leave-last")
+    story.storage("done")
+    assert (story.phase, story.record.facts, story.record.removal) == (Phase.RETIRED, None, None)
+    story.later(100_000.0)
+    assert story.at(Phase.RETIRED)
+    assert story.todo == ()
+
+
+def test_the_agents_old_settings_are_watched_as_the_new_ones_were() -> None:
+    story = ready()
+    at_uninstalling(story)
+    story.ends(21)
+    assert stage(story) == "settling"
+    assert story.did(effects.AskRestart)
+    assert story.running == ""
+    story.tell(inbox.RestartGranted())
+    assert story.running == "agent-restart"
+    story.ends(0)
+    assert (stage(story), story.record.restarting) == ("uninstalling", "armed")
+    story.later(61.0)
+    assert story.running == "uninstall"
+    story.ends(75)
+    assert story.record.restarting == "armed", "the host still watches"
+    story.later(400.0)
+    story.ends(0)
+    assert (stage(story), story.record.restarting) == ("last", "")
+
+
+def test_it_can_be_called_off_as_long_as_nothing_was_removed() -> None:
+    story = ready()
+    order(story)
+    story.tell(inbox.RebootGranted(permit="p9"))
+    story.storage("waiting", "volumes are mapped to its SDC (mysql)")
+    order(story, "resume")
+    assert (story.phase, story.record.removal) == (Phase.SURVEYING, None)
+    assert story.did(effects.FreeReboot)
+    story.until_phase(Phase.READY)
+
+
+def test_later_it_only_goes_forward() -> None:
+    story = ready()
+    at_leaving(story)
+    order(story, "resume")
+    assert story.at(Phase.DRAINING)
+    assert "cannot be called off" in story.record.reason
+    order(story, "hold")
+    assert story.at(Phase.HELD)
+    story.later(1000.0)
+    assert story.at(Phase.HELD)
+    order(story, "resume")
+    assert (story.phase, stage(story)) == (Phase.DRAINING, "leaving")
+
+
+def test_a_failed_removal_goes_on_when_it_is_retried() -> None:
+    story = ready()
+    at_uninstalling(story)
+    story.ends(78, stderr="uninstall: volumes are mapped to this host")
+    assert story.at(Phase.FAILED)
+    assert "mapped" in story.record.error
+    order(story, "retry")
+    assert (story.phase, stage(story), story.running) == (
+        Phase.DRAINING,
+        "uninstalling",
+        "uninstall",
+    )
+
+
+def test_a_retired_agent_is_taken_up_again() -> None:
+    story = ready()
+    at_uninstalling(story)
+    story.ends(0)
+    story.storage("done")
+    assert story.at(Phase.RETIRED)
+    story.installed.clear()
+    order(story, "resume")
+    story.until_phase(Phase.READY)
+
+
+def test_a_reboot_under_way_is_waited_for() -> None:
+    story = Story(codes={"sdc": 20})
+    story.until_phase(Phase.REBOOTING)
+    order(story)
+    assert (story.phase, stage(story)) == (Phase.REBOOTING, "asked")
+    story.until_phase(Phase.DRAINING)
+
+
+def test_who_is_held_can_be_removed() -> None:
+    story = ready()
+    order(story, "hold")
+    order(story)
+    assert (story.phase, story.record.held_by) == (Phase.DRAINING, "")
+
+
+def test_observe_mode_removes_nothing() -> None:
+    story = Story(rules=Rules(mode="observe"))
+    story.until_phase(Phase.HELD)
+    story.log.clear()
+    order(story)
+    story.later(1000.0)
+    assert (story.phase, asked(story), story.launched()) == (Phase.DRAINING, [], [])
+    assert "observe" in story.record.reason
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_restart_of_the_process_changes_nothing(last: bool) -> None:
+    story = ready()
+    at_uninstalling(story)
+    if last:
+        story.ends(0)
+    before = story.record.removal
+    story.process_restarts()
+    story.later(200.0)
+    assert (story.phase, story.record.removal) == (Phase.DRAINING, before)
+
+
+@attrs.define
+class Telling(Story):
+    def facts(self) -> Facts:
+        return attrs.evolve(super().facts(), isolation=("posix/cpu", "posix/mem"))
+
+
+def test_what_the_agent_ran_with_before_us_is_remembered() -> None:
+    story = Telling(steps=("isolator",))
+    story.until_running("isolator")
+    assert story.record.isolation_before == ("posix/cpu", "posix/mem")
+
+
+def test_a_record_of_before_removals_is_read() -> None:
+    old = records.encode(AgentRecord(host="a1", agent_id="S1", phase=Phase.DRAINING))
+    text = old.replace(b',"removal":null', b"").replace(b',"isolation_before":[]', b"")
+    assert text != old
+    record = records.decode(text, AgentRecord, key="agents/a1")
+    assert (record.removal, record.isolation_before) == (None, ())
