@@ -11,9 +11,11 @@ SEEDS ?= 20
 MINUTES ?= 10
 HOSTS ?= 3
 INPUTS ?= 1000000
+KILLS ?= 20
+POWER_CUTS ?= 10
 SEED ?= 1
 
-.PHONY: help demo test check doctor real fidelity lab lab-up lab-down soak fuzz browser bench docs zipapp lock
+.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak fuzz browser bench docs zipapp lock
 
 help:
 	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
@@ -25,8 +27,9 @@ help:
 	@echo "make docs      renew the parts of docs/ that are made from the code"
 	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
-	@echo "make lab       tests on booted hosts with real agents (root; apt-get install debootstrap systemd-container)"
+	@echo "make lab       tests on booted hosts with real agents (root; LONG=1: those that take long, too)"
 	@echo "make lab-up    boot HOSTS=$(HOSTS) such hosts and run the scheduler on them; make lab-down ends them"
+	@echo "make lab-interrupts  steps killed, hosts without power, full disks, held locks, bad downloads (KILLS=$(KILLS) POWER_CUTS=$(POWER_CUTS) SEED=$(SEED))"
 	@echo "make fidelity  simulated against real: calls of Mesos, and each step in many situations (root)"
 	@echo "make fuzz      what a master may send, as bytes that coverage leads to (INPUTS=$(INPUTS) SEED=$(SEED))"
 	@echo "not built yet: browser bench"
@@ -66,6 +69,9 @@ lab-up:
 
 lab-down:
 	@$(TEST) -m tests.lab stop
+
+lab-interrupts:
+	@$(TEST) -m tests.lab.interrupts_run --kills "$(KILLS)" --power-cuts "$(POWER_CUTS)" --seed "$(SEED)"
 
 fidelity:
 	@$(TEST) -m tools.fidelity

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from install_steps.texts import script_text
+from install_steps.texts import source_text
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LEFT_OUT: Final = (".venv", "build", "dist", ".hypothesis", ".git")
@@ -102,7 +102,7 @@ def _shell() -> Result:
     said = []
     for folder in SCRIPT_FOLDERS:
         for script in sorted((ROOT / folder).glob("[!_]*.sh")):
-            text = script_text(script.stem, ROOT / folder)
+            text = source_text(script.stem, ROOT / folder)
             state, output = _run("shellcheck", "-s", "sh", "-", text=text)
             said += [f"{script.relative_to(ROOT)}: {output}"] if state != "ok" else []
     for plain in PLAIN_SCRIPTS:

@@ -4,7 +4,8 @@ python -m tests.lab.storage --listen 127.0.0.1:0 --mdm 127.0.0.241 127.0.0.242 \
     --password-file FILE --volumes FOLDER
 
 It prints one JSON line when it is ready, then answers each line on stdin with one JSON line:
-`state`, `sds ADDRESS up|down` (on paper: its process is not touched), `mdm ADDRESS up|down`.
+`state`, `sds ADDRESS up|down` (on paper: its process is not touched), `mdm ADDRESS up|down`,
+`volume NAME GB` (thick, in the first pool), `removals` (what was removed, in order and with times).
 It ends with its stdin, or on SIGTERM.
 """
 
@@ -15,6 +16,7 @@ import json
 import random
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,7 @@ from tests.lab.storage_sds import Supervision
 from tests.lab.storage_volumes import Volumes
 
 COMMAND_BYTES_MAX: Final = 65536
+REMOVALS: Final = frozenset({"sds-leaving", "device-removed", "sds-removed", "sdc-removed"})
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -43,6 +46,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--user", default="admin")
     parser.add_argument("--api", default="2.5", choices=APIS)
     parser.add_argument("--rebuild-s", default=2.0, type=float)
+    parser.add_argument("--evacuate-s", default=0.0, type=float, help="to move an SDS's data away")
     return parser.parse_args(words)
 
 
@@ -57,6 +61,7 @@ def make_gateway(options: argparse.Namespace, chance: random.Random) -> Simulate
         mdm_addresses=(options.mdm[0], options.mdm[1]),
         tiebreaker=options.tiebreaker,
         rebuild_s=options.rebuild_s,
+        evacuate_s=options.evacuate_s,
     )
     gateway.seed()
     return gateway
@@ -81,15 +86,36 @@ class VolumeData:
 
 
 @attrs.frozen
+class Removals:
+    """What left the cluster, when, and what it left behind. Register `listener` at the Gateway."""
+
+    gateway: SimulatedGateway
+    wall: Callable[[], float]
+    found: list[dict[str, object]] = attrs.field(factory=list)
+
+    def listener(self, kind: str, facts: Mapping[str, object]) -> None:
+        if kind in REMOVALS:
+            state = self.gateway.state
+            holding = [sds.ips[0][0] for sds in state.sds.values() if state.devices_of_sds(sds.id)]
+            self.found.append({"at": self.wall(), "kind": kind, "holding": holding, **facts})
+
+
+@attrs.frozen
 class Desk:
     """Answers the commands of a test."""
 
     gateway: SimulatedGateway
+    removals: Removals
 
     def answer(self, line: str) -> dict[str, object]:
         match line.split():
             case ["state"]:
                 return self._state()
+            case ["removals"]:
+                self.gateway.settle()
+                return {"ok": True, "removals": self.removals.found}
+            case ["volume", name, size_gb]:
+                return {"ok": True, "id": self.gateway.add_volume(name, int(size_gb))}
             case [("sds" | "mdm") as kind, address, ("up" | "down") as word]:
                 return self._set(kind, address, up=word == "up")
             case _:
@@ -154,7 +180,9 @@ async def run(options: argparse.Namespace) -> None:
     port = MdmPort(gateway, f"{chance.getrandbits(64):016x}")
     options.volumes.mkdir(parents=True, exist_ok=True)
     data = VolumeData(gateway, Volumes(options.volumes))
-    gateway.listeners += [data.listener, port.listener]  # the data is there before it is mapped
+    removals = Removals(gateway, time.time)  # noqa: TID251 - compared with hosts' own journals
+    # The data is there before it is mapped.
+    gateway.listeners += [data.listener, port.listener, removals.listener]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_on_signal, nursery.cancel_scope)
         Supervision(gateway, nursery).start()
@@ -171,7 +199,7 @@ async def run(options: argparse.Namespace) -> None:
                 "mdm": options.mdm,
             }
         )
-        desk = Desk(gateway)
+        desk = Desk(gateway, removals)
         async with trio.lowlevel.FdStream(sys.stdin.fileno()) as stdin:
             async for line in read_commands(stdin):
                 say(desk.answer(line))

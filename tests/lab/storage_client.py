@@ -88,6 +88,15 @@ class Storage:
     def volume(self, name: str) -> Json | None:
         return next((v for v in self.state()["volumes"] if v["name"] == name), None)
 
+    def removals(self) -> list[Json]:
+        """Each with `at` (unix time), `kind`, `holding` (SDSs that have devices) and its facts."""
+        found: list[Json] = self._ask("removals")["removals"]
+        return found
+
+    def add_volume(self, name: str, size_gb: int) -> None:
+        """Thick, and mapped nowhere: data that has to be kept."""
+        self._ask(f"volume {name} {size_gb}")
+
     def sds(self, address: str, *, up: bool) -> None:
         """On paper. A host's own SDS is shown as it is, as soon as it goes or comes back."""
         self._ask(f"sds {address} {'up' if up else 'down'}")
