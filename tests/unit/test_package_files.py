@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -184,6 +185,7 @@ async def test_readers_are_bounded_and_those_who_leave_make_room(folder: Path) -
                     break
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 async def test_curl_can_resume_from_it(client: httpx.AsyncClient, tmp_path: Path) -> None:
     target = tmp_path / "got"
     target.write_bytes(BODY[:5000])
