@@ -47,7 +47,9 @@ NOT_OURS: Final = (
 _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBERS: Final = re.compile(rb"(WAS=|MainPID=)'?\d+'?")
 # Lists that grow while steps go on: name -> words in a line.
-_WORDS: Final = {"changes": 6, "changes.done": 6, "manifest": 5, "packages": 2}
+_WORDS: Final = {
+    "changes": 6, "changes.done": 6, "manifest": 5, "packages": 2, "packages.before": 1, "made": 1,
+}  # fmt: skip
 STEP_STATES: Final = frozenset({"open", "kept", "rolled-back"})
 
 Snapshot = dict[str, bytes]  # path in the host -> what it holds, without what is a host's own
