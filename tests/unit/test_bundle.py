@@ -99,9 +99,13 @@ def test_the_same_files_make_the_same_bytes(depot: Depot) -> None:
 
 def test_any_tar_can_read_it(depot: Depot) -> None:
     assert depot.build() == 0
-    with tarfile.open(depot.bundle) as tar:
-        tar.extractall(depot.folder / "out", filter="data")
     out = depot.folder / "out"
+    with tarfile.open(depot.bundle) as tar:
+        for member in tar.getmembers():
+            found = tar.extractfile(member)
+            if found is not None:
+                (out / member.name).parent.mkdir(parents=True, exist_ok=True)
+                (out / member.name).write_bytes(found.read())
     assert (out / "packages" / sha(SDS) / "sds.deb").read_bytes() == SDS
     assert (out / "catalog.json").read_bytes() == depot.catalog.read_bytes()
     for line in (out / "SHA256SUMS").read_text(encoding="ascii").splitlines():
