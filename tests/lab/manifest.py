@@ -27,6 +27,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     r"/var/lib/systemd": "what systemd remembers of its timers and its random seed",
     r"/etc/\.pwd\.lock|/etc/\.updated|/var/\.updated": "locks and stamps of the system's own",
     r"/etc/resolv\.conf|/etc/mtab|/etc/machine-id": "the container's own, written at boot",
+    r"/var/tmp/systemd-private-[^/]*": "of systemd's time service, which a survey's question wakes",
     r".*/__pycache__": "Python's cache, of programs that the lab itself runs in the host",
 }
 # Of hosts of the rpm family alone, these paths and nothing below them.
@@ -58,7 +59,7 @@ systemctl list-units --type=service --state=active --no-legend --plain |
     while read -r name rest; do printf '%s (now)\tactive\n' "$name"; done
 """
 # Services that end by themselves, whenever it is their time.
-_PASSING: Final = re.compile(r"(systemd-tmpfiles-clean|run-.*)\.service \(now\)")
+_PASSING: Final = re.compile(r"(systemd-tmpfiles-clean|systemd-timedated|run-.*)\.service \(now\)")
 
 
 @attrs.frozen(kw_only=True)
