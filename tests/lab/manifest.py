@@ -27,7 +27,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     r"/var/lib/systemd": "what systemd remembers of its timers and its random seed",
     r"/etc/\.pwd\.lock|/etc/\.updated|/var/\.updated": "locks and stamps of the system's own",
     r"/etc/resolv\.conf|/etc/mtab|/etc/machine-id": "the container's own, written at boot",
-    r"/var/tmp/systemd-private-[^/]*": "of systemd's time service, which a survey's question wakes",
+    r"/var/tmp/systemd-private-[^/]*": "of systemd's time service, which surveys wake",  # noqa: S108
     r".*/__pycache__": "Python's cache, of programs that the lab itself runs in the host",
 }
 # Of hosts of the rpm family alone, these paths and nothing below them.
