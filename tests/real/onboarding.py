@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.real import evidence
 from tests.real_mesos import Cluster, get_json
 from tests.real_mesos.cluster import Flags
 from tests.scheduler_process import (
@@ -101,6 +102,20 @@ class Stage:
         """Tasks of steps that the master has launched, and that have not ended."""
         tasks = [task for framework in self.frameworks() for task in framework["tasks"]]
         return [task["id"] for task in tasks if ".keeper." not in task["id"]]
+
+    def wait_at_work(self, steps: int = 0) -> list[str]:
+        """Until so many steps are done, and others are in flight: these; where all is done before
+        that, a spare agent joins."""
+
+        def progress() -> list[str]:
+            flying = self.in_flight()
+            if evidence.steps_done(self.cluster) >= steps and flying:
+                return flying
+            if self._spare and self.scheduler.phases() == dict.fromkeys(self.hosts, "ready"):
+                self.add_agent()
+            return []
+
+        return self.scheduler.wait(f"{steps} steps done, and one in flight", progress) or []
 
     def __enter__(self) -> Self:
         with self._stack as opened:
