@@ -238,6 +238,8 @@ def _survey_read(draft: Draft, message: inbox.Surveyed) -> None:
         why = message.fault or f"exit status {task.exit_code}"
         if task.exit_code == 78:
             draft.fail(f"this host cannot be surveyed: {why}", "mend it, then retry")
+        elif task.exit_code == 75:
+            _step_failed(draft, SURVEY, 75, why)
         else:
             draft.failed_attempt(SURVEY, why)
         return
@@ -247,6 +249,7 @@ def _survey_read(draft: Draft, message: inbox.Surveyed) -> None:
         return
     strange = _key_changed(draft.record.facts, message.facts)
     draft.take_facts(message.facts, message.plan)
+    waiting.survey_held(draft)
     if strange:
         draft.fail(
             "its key for sealed secrets has changed, and nobody said why",

@@ -361,7 +361,7 @@ class SimulatedHost:
 
     def write_receipt(self, step: str, state: str, **more: str) -> None:
         if self.dials.full == "state":
-            raise EndError(1, "unexpected", "dd: No space left on device")
+            raise EndError(75, "space", "the file system of the state folder is full")
         self.receipts[step] = Receipt(step=step, state=state, boot_id=self.boot_id, more=more)
 
     def make_key(self) -> None:

@@ -58,4 +58,4 @@ def kernel_fits(kernel: str, environment: Mapping[str, str]) -> bool:
 def room_for_state(host: SimulatedHost) -> None:
     """For those that have begun to change something when they find the folder full."""
     if host.dials.full == "state":
-        raise EndError(1, "unexpected", "dd: No space left on device", changed=True)
+        raise EndError(75, "space", "the file system of the state folder is full", changed=True)

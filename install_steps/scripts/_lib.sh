@@ -22,6 +22,9 @@ WORK=
 RESULT_SAID=no
 REASON=unexpected
 LOCKED=no
+NO_ROOM=     # what a program said of a lack of room
+WRITING=/etc # the folder that was written to last
+ROOM_MIN=256 # KB, or inodes: less than that is full, whatever root may still write
 
 say() {
     printf '%s: %s\n' "$STEP" "$1" >&2
@@ -33,11 +36,33 @@ result_line() {
     printf '@result {"step":"%s","changed":%s,"reason":"%s"%s}\n' "$STEP" "$CHANGED" "$1" "$EXTRA"
 }
 
-# finish CODE REASON [SENTENCE]: never from a subshell, which alone would end.
+# finish CODE REASON [SENTENCE]: never from a subshell, which alone would end. What fails on a full
+# host is tried again: it needs nobody but who makes room.
 finish() {
     [ -z "${3:-}" ] || say "$3"
+    case $1:$2 in
+        1:* | 65:archive | 65:sealed)
+            finish_full=${NO_ROOM:-$(full_place)}
+            if [ -n "$finish_full" ]; then
+                say "$finish_full: make room, it is tried again"
+                set -- 75 space
+            fi
+            ;;
+    esac
     result_line "$2"
     exit "$1"
+}
+
+# full_place: a sentence about a file system that steps write to, if one of them is full.
+full_place() {
+    for full_unit in -k -i; do
+        df -P "$full_unit" "$STATE_DIR" "${WORK:-${MESOS_SANDBOX:-/tmp}}" "$WRITING" /usr /opt 2>/dev/null || :
+    done | sed -n 's|^.* \([0-9][0-9]*\)  *[0-9][0-9]*%  *\(/.*\)$|\1 \2|p' | while read -r full_free full_at; do
+        if [ "$full_free" -lt "$ROOM_MIN" ]; then
+            printf 'the file system %s is full' "$full_at"
+            break
+        fi
+    done
 }
 
 # The host's own log tells what was done to it, and when, also to those who have no sandbox left.
@@ -53,8 +78,21 @@ did() {
 
 on_exit() {
     on_exit_status=$?
+    if [ "$RESULT_SAID" = no ]; then
+        on_exit_full=
+        case $on_exit_status in
+            130 | 143) ;;
+            *) on_exit_full=$(full_place) ;;
+        esac
+        if [ -n "$on_exit_full" ]; then
+            say "$on_exit_full: make room, it is tried again"
+            on_exit_status=75
+            result_line space
+        else
+            result_line unexpected
+        fi
+    fi
     [ -z "$WORK" ] || rm -rf "$WORK"
-    [ "$RESULT_SAID" = yes ] || result_line unexpected
     [ "$LOCKED" = no ] ||
         host_log "step $STEP ended: status $on_exit_status, changed $CHANGED, $REASON"
     exit "$on_exit_status"
@@ -124,7 +162,8 @@ wait_for() {
 # install_file MODE SOURCE TARGET: whole or not at all, also after a power cut. MODE `kept` is the
 # mode and owner of the file that stands there.
 install_file() {
-    install_temp=$(mktemp "${3%/*}/.scaleio.XXXXXXXX") || return 1
+    WRITING=${3%/*}
+    install_temp=$(mktemp "$WRITING/.scaleio.XXXXXXXX") || return 1
     # Joined, because `set -e` sleeps within a condition.
     { dd if="$2" of="$install_temp" conv=fsync bs=65536 status=none &&
         file_rights "$1" "$install_temp" "$3" && replace_file "$install_temp" "$3"; } || {
@@ -253,6 +292,8 @@ flock 8
 for entry in "$state_dir"/receipt.d/*.json; do
     [ ! -e "$entry" ] || grep -q -x '{"step":".*","state":".*}' "$entry" || mv -f "$entry" "$entry.damaged"
 done
+temp=
+trap 'rm -f "$temp"' EXIT
 temp=$(mktemp "$state_dir/receipt.d/.scaleio.XXXXXXXX")
 printf '{"step":"%s","state":"%s","boot_id":"%s"%s}\n' "$1" "$2" "$boot_id" "${3:-}" |
     dd of="$temp" conv=fsync status=none

@@ -198,6 +198,10 @@ managed() {
         rm -f "$STATE_DIR/backup/packages.before" # it has brought nothing
         finish 75 package-lock "another program holds the package database: it is tried again"
     fi
+    if grep -q -i -e 'no space left on device' -e 'enough free space' -e 'more space needed' \
+        -e ' needs .* on the .* filesystem' "$WORK/log"; then
+        NO_ROOM="the package manager found no room, see its messages above"
+    fi
     return 1
 }
 
@@ -246,8 +250,14 @@ bringing() {
     return "$bringing_status"
 }
 
+# going_in FILE: the names that the run which comes next means to bring.
+going_in() {
+    backup_folder
+    install_file 0600 "$1" "$STATE_DIR/backup/packages.going"
+}
+
 # record_brought [killed]: after a run that was killed somebody else may have installed more, so only
-# what we ask for by name is ours then.
+# what it meant to bring, or what we ask for by name, is ours then.
 record_brought() {
     [ -s "$STATE_DIR/backup/packages.before" ] || return 0
     present_packages "$WORK/packages.now"
@@ -256,11 +266,13 @@ record_brought() {
         case ${1:-ended}:$brought_name in
             ended:* | killed:libaio* | killed:numactl | killed:openssl | killed:curl) ;;
             killed:ca-certificates | killed:linux-image-* | killed:kernel-*) ;;
-            *) continue ;;
+            *) grep -q -x -F -e "$brought_name" "$STATE_DIR/backup/packages.going" 2>/dev/null || continue ;;
         esac
-        record_package "$brought_name" "$(installed_version "$brought_name")"
+        brought_version=$(installed_version "$brought_name")
+        [ -n "$brought_version" ] || brought_version=$(half_installed "$brought_name" | tail -n 1)
+        record_package "$brought_name" "${brought_version:-unknown}"
     done <"$WORK/brought"
-    rm -f "$STATE_DIR/backup/packages.before"
+    rm -f "$STATE_DIR/backup/packages.before" "$STATE_DIR/backup/packages.going"
 }
 
 # present_packages FILE: names alone; a half installed package counts, one of which only settings

@@ -42,6 +42,7 @@ apt_install() {
     managed apt-get -o DPkg::Lock::Timeout=60 update || no_archive "apt-get update failed: see above"
     apt_lists=new
     if grep -q -e 'Failed to fetch' "$WORK/log"; then apt_lists=old; fi
+    apt_going "$@"
     # shellcheck disable=SC2086  # options
     changing env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -o DPkg::Lock::Timeout=60 install -y \
         --no-install-recommends --no-remove -o Dpkg::Options::=--force-confold $APT_MEND "$@" && return 0
@@ -50,6 +51,14 @@ apt_install() {
         no_archive "an archive of this host's distribution does not answer: see apt-get's messages above"
     fi
     return 1
+}
+
+# What others need comes as well. Without its answer, what is asked for by name is all that is known.
+apt_going() {
+    # shellcheck disable=SC2086  # options
+    run apt-get -s install --no-install-recommends --no-remove $APT_MEND "$@" 2>/dev/null |
+        sed -n 's/^Inst \([^ :]*\).*/\1/p' >"$WORK/going" || :
+    going_in "$WORK/going"
 }
 
 rpm_install() {
@@ -154,6 +163,7 @@ fetch_dependency() {
 install_dependencies() {
     FETCH_SEVERAL=yes
     dependency_files=
+    : >"$WORK/going"
     dependency_number=0
     while [ "$dependency_number" -lt "$DEPENDENCIES" ]; do
         dependency_number=$((dependency_number + 1))
@@ -162,8 +172,10 @@ install_dependencies() {
         # shellcheck disable=SC2086  # words are meant
         fetch_dependency $dependency_line
         dependency_files="$dependency_files $PACKAGE_FILE"
+        printf '%s\n' "${dependency_line%% *}" >>"$WORK/going"
     done
     [ -n "$dependency_files" ] || return 0
+    going_in "$WORK/going"
     # shellcheck disable=SC2086  # a list of files
     case $FAMILY in
         deb) bringing changing env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 dpkg --force-confold --install $dependency_files ;;

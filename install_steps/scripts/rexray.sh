@@ -124,6 +124,7 @@ write_config() {
     fi
     receipt rexray open "$ours" # nothing is touched on a host that could not keep a receipt
     CHANGED=true
+    WRITING=/etc/rexray
     # Never in the sandbox: the Mesos agent shows its files to anybody who asks.
     (
         umask 077
@@ -131,7 +132,7 @@ write_config() {
         configuration | dd of="$CONFIG_NEW" conv=fsync status=none
     ) || {
         rm -f "$CONFIG_NEW"
-        finish 1 config "$CONFIG could not be written: is the disk full?"
+        finish 1 config "$CONFIG could not be written: see the message above"
     }
     password=
     config_new=$(digest "$CONFIG_NEW")

@@ -160,7 +160,7 @@ remove_packages() {
         removed=no
         : >"$WORK/needed"
         while IFS= read -r name; do
-            if [ -n "$(installed_version "$name")" ]; then remove_package "$name"; fi
+            if [ -n "$(installed_version "$name")$(half_installed "$name")" ]; then remove_package "$name"; fi
         done <"$WORK/packages"
         mv -f "$WORK/needed" "$WORK/packages"
     done

@@ -48,7 +48,8 @@ _UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _NUMBERS: Final = re.compile(rb"(WAS=|MainPID=)'?\d+'?")
 # Lists that grow while steps go on: name -> words in a line.
 _WORDS: Final = {
-    "changes": 6, "changes.done": 6, "manifest": 5, "packages": 2, "packages.before": 1, "made": 1,
+    "changes": 6, "changes.done": 6, "manifest": 5, "packages": 2, "packages.before": 1,
+    "packages.going": 1, "made": 1,
 }  # fmt: skip
 STEP_STATES: Final = frozenset({"open", "kept", "rolled-back"})
 

@@ -95,6 +95,22 @@ def test_a_step_that_holds_ends_the_wait() -> None:
     assert story.record.later == ""
 
 
+def test_a_survey_that_asks_for_later_is_not_blamed_for_it() -> None:
+    story = Story()
+    for _ in range(20):
+        story.until_running("survey")
+        story.ends(75, stderr="the file system / is full")
+        assert not story.at(Phase.FAILED)
+    assert story.record.later == "step survey asks to be tried later: the file system / is full"
+    story.until_running("sds")
+    assert (story.record.later, story.record.later_since) == ("", 0.0)
+    story.ends(75, stderr="the lock is held\n")
+    story.until_running("sds")
+    assert "the lock is held" in story.record.later, (
+        "the survey in between ends no wait but its own"
+    )
+
+
 def test_a_step_that_cannot_work_here_fails_the_agent_at_once() -> None:
     story = Story()
     story.until_running("sds")

@@ -76,7 +76,7 @@ def turn(host: SimulatedHost, **values: object) -> None:
         (lambda h: turn(h, packages_locked=True), {}, (75, "package-lock")),
         (lambda h: turn(h, download_fails=True), {}, (75, "download")),
         (lambda h: turn(h, not_root=True), {}, (78, "not-root")),
-        (lambda h: turn(h, full="state"), {}, (1, "unexpected")),
+        (lambda h: turn(h, full="state"), {}, (75, "space")),
     ],
 )
 def test_prerequisites(
@@ -144,7 +144,7 @@ def test_an_unknown_platform_is_refused(step: str) -> None:
         ("probe", as_it_is, {"VOLUME_PATH": "/dev/sdb"}, (78, "setting")),
         ("reboot", as_it_is, {"PERMIT_URL": "ftp://10.0.0.9/permit"}, (78, "setting")),
         ("reboot", lambda h: h.packages.pop("curl"), {}, (78, "curl")),
-        ("reboot", lambda h: turn(h, full="state"), {}, (1, "unexpected")),
+        ("reboot", lambda h: turn(h, full="state"), {}, (75, "space")),
         ("isolator", lambda h: put(h, launcher="posix"), {}, (78, "launcher")),
         ("isolator", lambda h: put(h, agent_style="fixed"), {}, (78, "agent-style")),
         ("isolator", lambda h: h.files.update({FLAG_FILE: "x"}), {}, (78, "edited")),
@@ -153,7 +153,7 @@ def test_an_unknown_platform_is_refused(step: str) -> None:
         ("isolator", lambda h: put(h, isolation=("posix/cpu",)), {}, (75, "flags-changed")),
         ("agent-restart", lambda h: turn(h, agent_down=True), {}, (78, "agent-unit")),
         ("agent-restart", lambda h: put(h, next_isolation=()), {}, (78, "no-way-back")),
-        ("agent-restart", lambda h: turn(h, full="state"), {}, (1, "unexpected")),
+        ("agent-restart", lambda h: turn(h, full="state"), {}, (75, "space")),
         ("keeper_health", as_it_is, {}, (0, "healthy")),
         ("keeper_health", lambda h: h.services.discard("rexray"), {}, (1, "rexray")),
         ("keeper_health", lambda h: put(h, module_loaded=False), {}, (1, "module")),

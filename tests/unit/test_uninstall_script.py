@@ -200,6 +200,16 @@ def test_what_a_killed_run_has_brought_is_known_to_the_next_one(host: Host) -> N
     assert (host.root / "installed").read_text() == "base\n"
 
 
+def test_what_a_killed_run_meant_to_bring_is_ours_and_what_others_brought_is_not(host: Host) -> None:
+    host.write("installed", "base\nnumactl\nlibnuma\ntheirs\n")
+    host.write("state/backup/packages.before", "base\n")
+    host.write("state/backup/packages.going", "numactl\nlibnuma\nnever-came\n")
+    code, said = host.run(f"{DATABASE}\nbringing true\nremove_packages")
+    assert code == 0, said
+    assert (host.root / "installed").read_text() == "base\ntheirs\n"
+    assert list((host.root / "state/backup").glob("packages.*")) == []
+
+
 def test_a_package_that_others_need_is_kept_and_named(host: Host) -> None:
     installed = host.write("installed", "theirs\nours\n")
     host.write("state/backup/packages", "ours\t1\n")
