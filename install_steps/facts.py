@@ -87,7 +87,7 @@ def parse_survey(text: str) -> Facts:
         kernel=kernel,
         architecture=architecture.strip() or "x86_64",
         init=init,
-        packages=_packages(frames, installed),
+        packages=_packages(frames, installed, family),
         prerequisites=bool(public_key)
         and all(names & installed.keys() for names in _PREREQUISITES.get(family, (frozenset(),))),
         services={name: _active(frames, init, name) for name in _SERVICES},
@@ -162,17 +162,22 @@ def _installed(frames: Mapping[str, Frame], family: str) -> dict[str, str]:
     return found
 
 
-def _packages(frames: Mapping[str, Frame], installed: Mapping[str, str]) -> dict[str, str]:
+def _packages(
+    frames: Mapping[str, Frame], installed: Mapping[str, str], family: str
+) -> dict[str, str]:
+    cut_short = _brought(frames) if family == "rpm" else _cut_short(frames)
     packages = {
         component: installed[name] for name, component in _COMPONENTS.items() if name in installed
     }
     for tool in ("rexray", "dvdcli"):
         actual = first_line(frames, f"binary.{tool}").split()
-        if tool in packages or not actual or tool in _cut_short(frames):
+        if tool in packages or not actual:
             continue
         unpacked = first_line(frames, f"unpacked.{tool}").split()
-        ours = len(unpacked) == 2 and unpacked[1] == actual[0]
-        packages[tool] = unpacked[0] if ours else "unknown"
+        if len(unpacked) == 2 and unpacked[1] == actual[0]:
+            packages[tool] = unpacked[0]
+        elif tool not in cut_short:
+            packages[tool] = "unknown"
     return packages
 
 
@@ -180,6 +185,16 @@ def _cut_short(frames: Mapping[str, Frame]) -> set[str]:
     """Packages that dpkg has begun to install: their files are there, and nobody else's."""
     lines = (line.split() for line in frames.get("packages-deb", ABSENT).text.splitlines())
     return {words[0] for words in lines if len(words) > 3 and words[3] in _HALF}
+
+
+def _brought(frames: Mapping[str, Frame]) -> set[str]:
+    """Packages by our own record, which is written before they are installed.
+
+    rpm lays the files first and lists the package last: a run that was killed in between leaves a
+    program of no package.
+    """
+    text = sound(frames, "brought")
+    return {line.partition("\t")[0] for line in text.splitlines()}
 
 
 def _active(frames: Mapping[str, Frame], init: str, name: str) -> bool:

@@ -17,9 +17,10 @@ from tools.pytest_run import ROOT, run_pytest
 FIRST: Final = (
     "test_fidelity.py",
     "test_agent_restart.py",
+    "test_uninstall.py",
     "test_package_faults.py",
 )  # the longest
-LONG: Final = frozenset({"test_interrupts.py", "test_init_systems.py", "test_uninstall.py"})
+LONG: Final = frozenset({"test_interrupts.py", "test_init_restarts.py"})
 COUNTS: Final = "LAB_COUNTS"  # each lab adds a line to this file: its hosts, and those ready
 
 
@@ -32,7 +33,7 @@ def run() -> tuple[int, int]:
 
 
 def _files() -> list[str]:
-    """The longest first. Those of LONG take a quarter of an hour more: only when asked for."""
+    """The longest first. Those of LONG take minutes more: only when asked for."""
     names = {path.name for path in (ROOT / "tests/lab").glob("test_*.py")}
     if os.environ.get("LONG") != "1":
         names -= LONG

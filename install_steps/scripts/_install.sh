@@ -90,6 +90,8 @@ foreign_program() {
     esac
     [ -s "/usr/bin/$1" ] || return 0
     ! is_ours "/usr/bin/$1" || return 0 # a run that was killed has recorded the next one already
+    # rpm lays the files first, and has written down nothing when it is killed then.
+    if [ "$FAMILY" = rpm ] && is_recorded "$ensure_name"; then return 0; fi
     [ "${PACKAGE_UPGRADE:-no}" = yes ] || finish 78 other-version \
         "/usr/bin/$1 is of no package and not as we left it, so its version is unknown: remove it, or say \"upgrade\": true in the catalog to have it replaced"
 }
@@ -150,6 +152,7 @@ check_file() {
 
 # The record comes first: a program without one would count as somebody else's after a power cut.
 install_binary() {
+    room_to_unpack "$PACKAGE_FILE" "$WORK" 1
     mkdir "$WORK/unpacked"
     run tar -x -z -f "$PACKAGE_FILE" -C "$WORK/unpacked" >&2 ||
         finish 65 archive "the archive for $1 cannot be unpacked"

@@ -96,6 +96,7 @@ for tool in rexray dvdcli; do
     frame "binary.$tool" sha256sum "/usr/bin/$tool"
     frame "unpacked.$tool" cat "$STATE_DIR/binaries/$tool"
 done
+frame brought cat "$STATE_DIR/backup/packages"
 for service in sds scini rexray; do
     frame "service.$service" service_state "$service"
 done

@@ -268,12 +268,16 @@ class Host:
 
     @property
     def leader(self) -> int:
-        """The host's process 1, as the machine numbers it; 0 while there is none."""
+        """The host's process 1, as the machine numbers it; 0 while there is none.
+
+        Before it is the init system it is nspawn's own, whose root folder still is the machine's.
+        """
         for pid in (inner for nspawn in _children(self._first()) for inner in _children(nspawn)):
             with contextlib.suppress(OSError):
                 status = Path(f"/proc/{pid}/status").read_text()
                 if any(line.split()[-1] == "1" for line in status.splitlines() if "NSpid" in line):
-                    return pid
+                    program = Path(f"/proc/{pid}/exe").readlink().name
+                    return 0 if program == "systemd-nspawn" else pid
         return 0
 
     def run(

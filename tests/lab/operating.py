@@ -14,6 +14,7 @@ from tests.scheduler_process import LOOPBACK, ROOT, Scheduler
 
 Json = dict[str, Any]
 
+ANSWER_S: Final = 60.0  # an order is not repeated, and the machine may be busy
 TOKEN: Final = "operators-token-of-the-lab"
 STEPS: Final = ROOT / "install_steps" / "scripts"
 
@@ -29,7 +30,9 @@ def token_flag(folder: Path) -> str:
 
 def order(scheduler: Scheduler, command: str, host: str) -> Json:
     """The answer. Raises AssertionError when it is refused."""
-    with contextlib.closing(http.client.HTTPConnection(LOOPBACK, scheduler.port, 5)) as asking:
+    with contextlib.closing(
+        http.client.HTTPConnection(LOOPBACK, scheduler.port, ANSWER_S)
+    ) as asking:
         path = f"/v1/agents/{host}/{command}"
         asking.request("POST", path, headers={"Authorization": f"Bearer {TOKEN}"})
         reply = asking.getresponse()

@@ -167,16 +167,23 @@ def test_a_reboot_in_the_middle_does_not_save_a_bad_setting(tmp_path: Path) -> N
         boot = host.boot_id
         host.run("systemctl", "reboot")
         wait_for("another boot", lambda: host.boot_id not in ("", boot))
+        host.wait_booted()
 
         def over_there() -> bool:
             return bool(evidence.receipts(host)[STEP]["state"] == "rolled-back")
 
         wait_for("the host has restored the old settings", over_there)
         went_back(site, host, before)
-        assert host.run("systemctl", "is-enabled", GUARD_UNIT, check=False).returncode != 0
+        guard_leaves(host)
         site.scheduler.start()
         site.scheduler.wait_phase("failed", [host.name])
         assert "restored the old ones" in site.scheduler.agents()[host.name]["error"]
+
+
+def guard_leaves(host: Host) -> None:
+    """It says how it ended first, and goes then."""
+    enabled = ("systemctl", "is-enabled", GUARD_UNIT)
+    wait_for("the guard leaves", lambda: host.run(*enabled, check=False).returncode)
 
 
 def went_back(site: Site, host: Host, before: Agent) -> None:

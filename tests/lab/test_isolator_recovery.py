@@ -12,7 +12,7 @@ from tests.lab import evidence
 from tests.lab.host import Host
 from tests.lab.operating import steps_flag
 from tests.lab.site import HostPlan, Site
-from tests.lab.test_agent_restart import GUARD_UNIT, ISOLATOR_ONLY, STEP, agent_of, refuse
+from tests.lab.test_agent_restart import ISOLATOR_ONLY, STEP, agent_of, guard_leaves, refuse
 from tests.scheduler_process import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -42,7 +42,7 @@ def test_a_step_that_is_killed_between_its_files_leaves_the_way_back_to_the_firs
         assert (now.agent_id, now.isolation) == (before.agent_id, before.isolation)
         receipt = evidence.receipts(host)[STEP]
         assert (receipt["state"], receipt["reason"]) == ("rolled-back", "crashes")
-        assert host.run("systemctl", "is-enabled", GUARD_UNIT, check=False).returncode != 0
+        guard_leaves(host)
 
 
 def cut_power(host: Host) -> None:
@@ -83,4 +83,4 @@ def test_an_end_of_the_agent_before_its_restart_is_armed_does_not_save_a_bad_set
         now = agent_of(site, host)
         assert now.files == before.files, "byte for byte"
         assert now.isolation == before.isolation
-        assert host.run("systemctl", "is-enabled", GUARD_UNIT, check=False).returncode != 0
+        guard_leaves(host)

@@ -148,6 +148,18 @@ def test_a_second_run_of_a_step_changes_nothing(story: Story, step: str) -> None
         assert changed <= {f"{STATE}/receipt.json", f"{STATE}/receipt.d/{step}.json"}
 
 
+def test_a_program_that_a_killed_rpm_has_left_is_known_as_ours(story: Story) -> None:
+    """Its files are there, and the package database does not list it."""
+    host = [host for family, host in hosts(story) if family == RPM][-1]
+    before = again.survey(host).packages["rexray"]
+    host.run("rpm", "--erase", "--justdb", "rexray")
+    host.run("test", "-x", "/usr/bin/rexray")
+    assert "rexray" not in again.survey(host).packages
+    ended = again.run_step(host, "rexray", again.environment_of(story.site, host, "rexray"))
+    assert (ended.status, ended.result["changed"]) == (0, True), ended.stderr
+    assert again.survey(host).packages["rexray"] == before
+
+
 def application(story: Story, client: MesosClient, name: str, host: str, shell: str) -> None:
     """A task with a volume, as Marathon would start it."""
     volume = {"driver": "rexray", "name": "notes"}

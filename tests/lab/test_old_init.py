@@ -1,6 +1,6 @@
 """Hosts whose process 1 is no systemd become ready: packages with their services, and a reboot that
 the scheduler permits. Sysvinit is real, with cron as every usual host has it; upstart is a stand-in
-for its `initctl`. Restarts of the agent are in test_init_systems.py."""
+for its `initctl`. Restarts of the agent are in test_init_systems.py and test_init_restarts.py."""
 
 from __future__ import annotations
 
@@ -29,16 +29,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     steps = steps_that_want_a_reboot(folder / "steps")
     more = (f"-steps.dir={steps}", "-components.dvdcli=ignore")
     with Site(folder / "site", list(PLANS.values()), more=more) as site:
-        bring_cron(site.hosts["h0.lab"])
         yield site
 
 
-def bring_cron(host: Host) -> None:
-    host.sh("apt-get -q update && apt-get -q -y --no-install-recommends install cron procps")
-    host.sh("pgrep -x cron || service cron start")
-
-
 def all_gone(host: Host) -> None:
+    """Cron takes away what was armed before a reboot when it next looks, which is once a minute."""
     wait_for("nothing is armed any more", lambda: not own_jobs(host))
 
 

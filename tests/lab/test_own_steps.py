@@ -11,6 +11,7 @@ import pytest
 from tests.lab import evidence
 from tests.lab.host import Host
 from tests.lab.site import HostPlan, Site
+from tests.scheduler_process import wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -57,8 +58,8 @@ def test_own_steps_run_once_in_their_place_and_again_when_they_change(tmp_path: 
             return any("window" in reason(site, name) for name in site.hosts)
 
         site.scheduler.wait("one waits for its window", waits, 300.0)
-        one.sh("touch /etc/own-window")
-        two.sh("touch /etc/own-window")
+        for host in (one, two):
+            open_window(host)
         site.scheduler.wait_phase("ready", list(site.hosts), 300.0)
 
         assert lines(one, "/etc/own-first") == ["h0.lab debian-12 none"]
@@ -85,6 +86,12 @@ def test_own_steps_run_once_in_their_place_and_again_when_they_change(tmp_path: 
         assert len(lines(one, "/etc/own-first")) == 2
         kernel = [run for run in evidence.step_runs(one) if run.step == "after-sdc-kernel"]
         assert len(kernel) == 1
+
+
+def open_window(host: Host) -> None:
+    """Also on a host that reboots just now."""
+    touch = ("touch", "/etc/own-window")
+    wait_for(f"{host.name}'s window is open", lambda: not host.run(*touch, check=False).returncode)
 
 
 def reason(site: Site, name: str) -> str:

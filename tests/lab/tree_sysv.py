@@ -1,4 +1,5 @@
-"""The root file system of hosts without systemd: the Debian tree with sysvinit as process 1.
+"""The root file system of hosts without systemd: the Debian tree with sysvinit as process 1, and
+cron, which every usual host has.
 
 Upstart is not to be had in today's Debian: its hosts have the same process 1, as Ubuntu 14.04's is
 called `init`, too, and an `initctl` that stands in for upstart's.
@@ -20,7 +21,7 @@ INITS: Final = (SYSTEMD, SYSVINIT, UPSTART)
 BOOTED: Final = "/run/lab-booted"  # its presence says that the start scripts have ended
 DISKS: Final = "/etc/lab-disks"  # a shell text that makes the stable names of disks
 AGENT: Final = "mesos-slave"
-_RECIPE: Final = 4  # raised when this tree changes without the first one's recipe
+_RECIPE: Final = 5  # raised when this tree changes without the first one's recipe
 _INITTAB: Final = f"""id:2:initdefault:
 si::sysinit:/etc/init.d/rcS
 l0:0:wait:/etc/init.d/rc 0
@@ -60,8 +61,13 @@ def _make(base: Path, work: Path) -> None:
     root = work / "root"
     tree.call("cp", "-a", str(base), str(root))
     tree.call("chroot", str(root), "apt-get", "-q", "update")
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")  # the machine itself runs no service of the tree
+    policy.chmod(0o755)
     install = ("apt-get", "-q", "-y", "--no-install-recommends", "--allow-remove-essential")
-    tree.call("chroot", str(root), *install, "install", "sysvinit-core")
+    tree.call("chroot", str(root), *install, "install", "sysvinit-core", "cron")
+    tree.call("chroot", str(root), "apt-get", "clean")
+    policy.unlink()
     (root / "etc/inittab").write_text(_INITTAB)
     for link in (root / "etc/rcS.d").glob("S*"):
         if link.name[3:] not in _AT_START:
