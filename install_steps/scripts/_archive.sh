@@ -4,6 +4,7 @@
 open_archive() {
     unpacked=$FETCH_CACHE/unpacked
     rm -rf "$unpacked"
+    room_to_unpack "$PACKAGE_FILE" "$FETCH_CACHE" 2 # a .siob is in there, and its package comes beside it
     mkdir "$unpacked"
     run tar -x -f "$PACKAGE_FILE" -C "$unpacked" >&2 ||
         finish 65 archive "the archive for $1 cannot be unpacked"

@@ -67,14 +67,22 @@ fetch_room() {
         }
         fetch_has_room "$FETCH_CACHE" "$fetch_needed"
     } || finish 75 space \
-        "$FETCH_CACHE has less than the $fetch_needed KB free that $fetch_name needs: make room"
+        "$FETCH_CACHE has $fetch_free KB free, and $fetch_name needs $fetch_needed KB: make room, it is tried again"
     fetch_has_room "$WORK" "$FETCH_ROOM_KB" ||
-        finish 75 space "the task's sandbox has less than $FETCH_ROOM_KB KB free: make room"
+        finish 75 space "the task's sandbox has $fetch_free KB free and needs $FETCH_ROOM_KB KB: make room, it is tried again"
 }
 
 fetch_has_room() {
     fetch_free=$(df -P -k "$1" | sed -n 's/^.* \([0-9][0-9]*\)  *[0-9][0-9]*% .*$/\1/p')
     [ "${fetch_free:-$2}" -ge "$2" ]
+}
+
+# room_to_unpack ARCHIVE FOLDER TIMES: asked before it is unpacked, of what it holds unpacked.
+room_to_unpack() {
+    unpack_bytes=$(run tar -x -O -f "$1" 2>/dev/null | wc -c | tr -d ' ')
+    unpack_needed=$((unpack_bytes * $3 / 1024 + FETCH_ROOM_KB))
+    fetch_has_room "$2" "$unpack_needed" || finish 75 space \
+        "$2 has $fetch_free KB free, and ${1##*/} needs $unpack_needed KB to be unpacked: make room, it is tried again"
 }
 
 fetch_from_mirrors() {

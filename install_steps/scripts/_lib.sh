@@ -31,17 +31,17 @@ say() {
 }
 
 result_line() {
-    RESULT_SAID=yes
     REASON=$1
     printf '@result {"step":"%s","changed":%s,"reason":"%s"%s}\n' "$STEP" "$CHANGED" "$1" "$EXTRA"
+    RESULT_SAID=yes
 }
 
 # finish CODE REASON [SENTENCE]: never from a subshell, which alone would end. What fails on a full
-# host is tried again: it needs nobody but who makes room.
+# host is tried again: it needs nobody but who makes room. Steps without the lock write nothing.
 finish() {
     [ -z "${3:-}" ] || say "$3"
-    case $1:$2 in
-        1:* | 65:archive | 65:sealed)
+    case $LOCKED:$1:$2 in
+        yes:1:* | yes:65:archive | yes:65:sealed | yes:75:download)
             finish_full=${NO_ROOM:-$(full_place)}
             if [ -n "$finish_full" ]; then
                 say "$finish_full: make room, it is tried again"
@@ -55,11 +55,14 @@ finish() {
 
 # full_place: a sentence about a file system that steps write to, if one of them is full.
 full_place() {
-    for full_unit in -k -i; do
-        df -P "$full_unit" "$STATE_DIR" "${WORK:-${MESOS_SANDBOX:-/tmp}}" "$WRITING" /usr /opt 2>/dev/null || :
-    done | sed -n 's|^.* \([0-9][0-9]*\)  *[0-9][0-9]*%  *\(/.*\)$|\1 \2|p' | while read -r full_free full_at; do
+    for full_unit in KB:-k inodes:-i; do
+        timeout 10 df -P "${full_unit#*:}" "$STATE_DIR" "${WORK:-${MESOS_SANDBOX:-/tmp}}" "$WRITING" \
+            / /usr /opt /var /var/cache/apt /boot 2>/dev/null |
+            sed -n "s|^.* \([0-9][0-9]*\)  *[0-9][0-9]*%  *\(/.*\)\$|\1 ${full_unit%%:*} \2|p"
+    done | while read -r full_free full_of full_at; do
         if [ "$full_free" -lt "$ROOM_MIN" ]; then
-            printf 'the file system %s is full' "$full_at"
+            printf 'the file system %s is full (%s %s free, at least %s are needed)' \
+                "$full_at" "$full_free" "$full_of" "$ROOM_MIN"
             break
         fi
     done
@@ -78,6 +81,7 @@ did() {
 
 on_exit() {
     on_exit_status=$?
+    set +e # a full sandbox, which takes no line, must not change how it ends
     if [ "$RESULT_SAID" = no ]; then
         on_exit_full=
         case $on_exit_status in

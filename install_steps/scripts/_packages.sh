@@ -189,19 +189,19 @@ as_package_manager() {
 # A package manager's run; a lock that stays held is a reason to come back, not a failure.
 managed() {
     await_package_manager
+    NO_ROOM=
     managed_status=0
     (as_package_manager "$@") >"$WORK/log" 2>&1 || managed_status=$?
     cat "$WORK/log" >&2
     [ "$managed_status" = 0 ] && return 0
     if grep -q -i -e 'could not get lock' -e 'already locked by' -e 'locked by another process' \
         -e 'create transaction lock' -e 'existing lock' "$WORK/log"; then
-        rm -f "$STATE_DIR/backup/packages.before" # it has brought nothing
+        rm -f "$STATE_DIR/backup/packages.before" "$STATE_DIR/backup/packages.going" # it has brought nothing
         finish 75 package-lock "another program holds the package database: it is tried again"
     fi
-    if grep -q -i -e 'no space left on device' -e 'enough free space' -e 'more space needed' \
-        -e ' needs .* on the .* filesystem' "$WORK/log"; then
-        NO_ROOM="the package manager found no room, see its messages above"
-    fi
+    managed_room=$(grep -i -e 'no space left on device' -e 'enough free space' -e 'more space needed' \
+        -e ' needs .* on the .* filesystem' "$WORK/log" | head -n 1)
+    [ -z "$managed_room" ] || NO_ROOM="the package manager found no room ($managed_room)"
     return 1
 }
 
@@ -240,19 +240,20 @@ backup_folder() {
 # bringing COMMAND...: whatever packages it brings are recorded, those that others need too. The
 # list of before outlives a kill.
 bringing() {
-    record_brought killed
+    record_brought killed || return 1
     present_packages "$WORK/packages.before"
     backup_folder
-    install_file 0600 "$WORK/packages.before" "$STATE_DIR/backup/packages.before"
+    install_file 0600 "$WORK/packages.before" "$STATE_DIR/backup/packages.before" || return 1
     bringing_status=0
     "$@" || bringing_status=$?
-    record_brought
+    record_brought || return 1
     return "$bringing_status"
 }
 
-# going_in FILE: the names that the run which comes next means to bring.
+# going_in FILE: the names that the run which comes next means to bring. Of a run that nobody
+# records, as that of a kernel, none is kept.
 going_in() {
-    backup_folder
+    [ -e "$STATE_DIR/backup/packages.before" ] || return 0
     install_file 0600 "$1" "$STATE_DIR/backup/packages.going"
 }
 
@@ -270,7 +271,7 @@ record_brought() {
         esac
         brought_version=$(installed_version "$brought_name")
         [ -n "$brought_version" ] || brought_version=$(half_installed "$brought_name" | tail -n 1)
-        record_package "$brought_name" "${brought_version:-unknown}"
+        record_package "$brought_name" "${brought_version:-unknown}" || return 1 # the list of before stays
     done <"$WORK/brought"
     rm -f "$STATE_DIR/backup/packages.before" "$STATE_DIR/backup/packages.going"
 }

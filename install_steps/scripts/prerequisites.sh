@@ -61,10 +61,18 @@ apt_going() {
     going_in "$WORK/going"
 }
 
+# From the table that dnf and yum show before they would ask, on standard input.
+rpm_going() {
+    sed -n 's/^ \([A-Za-z0-9][^ ]*\).*/\1/p' >"$WORK/going"
+    going_in "$WORK/going"
+}
+
 rpm_install() {
     if command -v dnf >/dev/null; then
+        { run dnf --setopt=exit_on_lock=True --assumeno install "$@" 2>/dev/null || :; } | rpm_going
         changing dnf --setopt=exit_on_lock=True -y install "$@" && return 0
     else
+        { run yum --setopt=exit_on_lock=1 --assumeno install "$@" 2>/dev/null || :; } | rpm_going
         changing yum --setopt=exit_on_lock=1 -y install "$@" && return 0
     fi
     if grep -q -i -e 'failed to download' -e 'could not retrieve' -e 'cannot retrieve' \
@@ -163,7 +171,7 @@ fetch_dependency() {
 install_dependencies() {
     FETCH_SEVERAL=yes
     dependency_files=
-    : >"$WORK/going"
+    : >"$WORK/files.going"
     dependency_number=0
     while [ "$dependency_number" -lt "$DEPENDENCIES" ]; do
         dependency_number=$((dependency_number + 1))
@@ -172,18 +180,22 @@ install_dependencies() {
         # shellcheck disable=SC2086  # words are meant
         fetch_dependency $dependency_line
         dependency_files="$dependency_files $PACKAGE_FILE"
-        printf '%s\n' "${dependency_line%% *}" >>"$WORK/going"
+        printf '%s\n' "${dependency_line%% *}" >>"$WORK/files.going"
     done
     [ -n "$dependency_files" ] || return 0
-    going_in "$WORK/going"
-    # shellcheck disable=SC2086  # a list of files
-    case $FAMILY in
-        deb) bringing changing env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 dpkg --force-confold --install $dependency_files ;;
-        rpm) bringing changing rpm --upgrade $dependency_files ;;
-    esac || finish 1 package \
+    bringing install_files || finish 1 package \
         "the catalog's dependency files could not be installed: see the messages above"
     # shellcheck disable=SC2086  # a list of files
     rm -f $dependency_files
+}
+
+install_files() {
+    going_in "$WORK/files.going" || return 1
+    # shellcheck disable=SC2086  # a list of files
+    case $FAMILY in
+        deb) changing env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 dpkg --force-confold --install $dependency_files ;;
+        rpm) changing rpm --upgrade $dependency_files ;;
+    esac
 }
 
 # bring_missing NAME...: `missing` is what the distribution's archive has to bring after that.

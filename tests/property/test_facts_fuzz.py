@@ -30,7 +30,7 @@ from tests.surveys import PLATFORMS, Outputs, assembled, outputs
 
 NAMES = (
     "os-release", "uname", "boot-id", "machine-id", "init", "init-version", "packages-deb",
-    "packages-rpm", "binary.rexray", "unpacked.rexray", "service.sds", "guid", "mdms",
+    "packages-rpm", "brought", "binary.rexray", "unpacked.rexray", "service.sds", "guid", "mdms",
     "drv-cfg-file", "module", "agent-flags", "public-key", "openssl", "receipt", "rexray-config",
     "mountinfo", "swaps", "deny", "links", "disk.0.sysfs", "disk.0.udev", "disk.0.blkid",
     "disk.0.open", "disk.0.zero", "disk.1.sysfs",

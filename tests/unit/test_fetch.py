@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
     shutil.which("curl", path="/usr/bin:/bin") is None, reason="there is no curl here"
 )
 SHELLS: Final = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
-PARTS: Final = ("say", "result_line", "finish", "allow", "run", "digest")
+PARTS: Final = ("say", "result_line", "finish", "full_place", "allow", "run", "digest")
 TOOLS: Final = (
     "chmod", "dd", "df", "find", "grep", "mkdir", "mv", "rm", "sed", "sha256sum", "sh", "timeout",
     "tr", "wc", "cat",
@@ -77,7 +77,7 @@ class HostShell:
         own = (Path(texts.__file__).parent / "scripts" / "_fetch.sh").read_text(encoding="utf-8")
         state, work = self.folder / "state", self.folder / "work"
         work.mkdir(exist_ok=True)
-        text = "set -euf\nSTEP=sds\nCHANGED=false\nEXTRA=\n"
+        text = "set -euf\nSTEP=sds\nCHANGED=false\nEXTRA=\nLOCKED=yes\nNO_ROOM=\nWRITING=/\nROOM_MIN=1\n"
         text += f"STATE_DIR={state}\nWORK={work}\n" + "".join(function("sds", n) for n in PARTS)
         text += f'{own}\nexec 9>/dev/null\nfetch_package\nprintf "%s" "$PACKAGE_FILE"\n'
         command = [*([self.shell] if self.shell != "busybox" else ["busybox", "sh"]), "-c", text]

@@ -34,7 +34,7 @@ HERE_DOCUMENTS: Final = frozenset({"ASK", "CRON", "TOOL", "WATCH"})
 # sub-command counts as an option.
 FLOOR: Final[Mapping[str, str]] = {
     "apt-cache": "show",
-    "apt-get": "-o -y --no-install-recommends --no-remove install update",
+    "apt-get": "-o -s -y --no-install-recommends --no-remove install update",
     "base64": "-d",
     "blkid": "-o -p",
     "cat": "",
@@ -50,7 +50,7 @@ FLOOR: Final[Mapping[str, str]] = {
     "date": "",
     "dd": "bs= conv=fsync count= if= iflag=direct of= status=none",
     "df": "-P -i -k",
-    "dnf": "-y --setopt install",
+    "dnf": "-y --assumeno --setopt install",
     "dpkg": "--audit --compare-versions --configure --force-confold --force-downgrade "
     "--install --purge --verify -a",
     "dpkg-query": "-W -f",
@@ -91,7 +91,7 @@ FLOOR: Final[Mapping[str, str]] = {
     "is-enabled is-failed reboot reset-failed restart show start stop",
     "systemd-run": "--on-active --timer-property --unit",
     "tail": "-n",
-    "tar": "-C -f -x -z",
+    "tar": "-C -O -f -x -z",
     "timedatectl": "",
     "timeout": "",
     "tr": "-d -s",
@@ -101,7 +101,7 @@ FLOOR: Final[Mapping[str, str]] = {
     "wc": "-c -l",
     "wipefs": "-p",
     "wget": "--version",
-    "yum": "-y --setopt install",
+    "yum": "-y --assumeno --setopt install",
 }
 SUB_COMMANDS: Final = frozenset(
     {"apt-cache", "apt-get", "dnf", "initctl", "openssl", "systemctl", "udevadm", "yum"}
@@ -437,7 +437,7 @@ def test_the_package_is_taken_out_of_the_vendors_archive(
     names = ("open_archive", "package_in_siob", "only_file")
     text = f"FAMILY={family}\nPACKAGE_MEMBER={member}\nFETCH_CACHE=$PWD\nWORK=$PWD\n"
     text += 'PACKAGE_FILE=$PWD/package.tar\nrun() { "$@" </dev/null; }\n'
-    text += 'finish() { printf "%s %s" "$1" "$2"; exit 0; }\n'
+    text += 'finish() { printf "%s %s" "$1" "$2"; exit 0; }\nroom_to_unpack() { :; }\n'
     archive = source_text("sds").partition("\n# The vendor's newer archives")[2]
     for name in names:
         start = archive.index(f"{name}() {{")
