@@ -25,6 +25,7 @@ RECEIPT=$STATE_DIR/receipt.d/agent-restart.json
 DEATHS=3
 GRACE_S=90
 BOOT_S=60  # until init has started everything
+START_S=15 # until an agent that we have started ourselves runs: masters give it 75 s in all
 STAYS_S=30 # in which an agent with its old settings has to run for STEADY_S
 STEADY_S=10
 AGAIN_S=30
@@ -340,6 +341,7 @@ case $how in
         ;;
     *)
         stop_others
+        BOOT_S=$START_S
         restart
         seen=$(main_pid)
         ;;

@@ -30,6 +30,7 @@ ensure_package() {
     require PACKAGE_SIZE '0-9'
     allow PACKAGE_MEMBER 'A-Za-z0-9._/+~-' "${PACKAGE_MEMBER:=}"
     await_package_manager
+    database_answers
     ensure_name=$(package_name "$1")
     choose_action "$1"
     case $ACTION in

@@ -171,6 +171,20 @@ package_manager_gone() {
     [ "$(cut -d ' ' -f 22 "/proc/$gone_pid/stat" 2>/dev/null)" != "$gone_start" ]
 }
 
+# A broken package database knows of no package, and would have everything installed again.
+database_answers() {
+    # shellcheck disable=SC2016  # dpkg's own placeholders
+    case $FAMILY in
+        deb) dpkg-query -W -f '${Package}\n' >"$WORK/known" 2>"$WORK/database" || : ;;
+        rpm) rpm -qa --qf '%{NAME}\n' >"$WORK/known" 2>"$WORK/database" || : ;;
+    esac
+    if [ ! -s "$WORK/known" ] || grep -q -i -e '^error:' -e 'dpkg-query: error' "$WORK/database"; then
+        cat "$WORK/database" >&2
+        finish 1 package-database \
+            "the package database does not tell what is installed: mend it (rpm --rebuilddb, or /var/lib/dpkg/status from its backup)"
+    fi
+}
+
 await_package_manager() {
     allow PACKAGE_WAIT_S '0-9' "${PACKAGE_WAIT_S:=60}"
     wait_for "$PACKAGE_WAIT_S" package_manager_gone || finish 75 package-running \

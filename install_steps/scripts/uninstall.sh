@@ -152,6 +152,7 @@ stop_ours() {
 # The last that came goes first; what another of them needs is tried again after that one, and
 # whatever somebody else's package needs stays.
 remove_packages() {
+    database_answers
     record_brought killed
     [ -s "$STATE_DIR/backup/packages" ] || return 0
     sed -n '1!G;h;$p' "$STATE_DIR/backup/packages" | cut -f 1 >"$WORK/packages"
