@@ -16,7 +16,7 @@ SUBCOMMANDS: Final = {
     "simulate": "run the product against a simulated cluster and report",
     "simulate-gateway": "serve a simulated ScaleIO Gateway on a socket",
     "simulate-master": "serve a simulated Mesos master on a socket",
-    "uninstall": "take an agent, or all, out of use through the scheduler's REST API",
+    "uninstall": "take an agent, all, or the framework out of use through the scheduler's REST API",
 }
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,12 +16,14 @@ import attrs
 import structlog
 import trio
 
-from actors import messages
-from actors.agent import AgentActor, Installer, Links
+from actors import messages, questions
+from actors.agent import Installer, Links
 from actors.board import Board
 from actors.clock import Chance
+from actors.closing import FrameworkCloser
 from actors.gateway_poller import GatewayPoller
 from actors.health_monitor import HealthMonitor
+from actors.household import Household
 from actors.journal import Journal
 from actors.mailbox import Mailbox, Vitals
 from actors.master_link import MasterLink
@@ -30,14 +31,15 @@ from actors.master_session import Session
 from actors.master_writer import MasterWriter
 from actors.offer_broker import OfferBroker
 from actors.ports import Gateway, Leaders, Mesos, Sandbox, Store
+from actors.recollection import installation_key, recollect
 from actors.registration import Registration
 from actors.rollout_gate import RolloutGate
 from actors.roster import Roster
 from actors.supervision import EndOfServiceError, supervise
 from domain import health, inbox, records, rollout
-from domain.agent import AgentRecord, Phase
-from domain.draft import Agent, Rules
-from domain.inbox import AgentInbox
+from domain.agent import AgentRecord
+from domain.closing import Wish
+from domain.draft import Rules
 from protocol.mesos.calls import FrameworkInfo
 from settings import Redactor, Settings
 
@@ -45,7 +47,6 @@ FRAMEWORK_NAME: Final = "ScaleIO Framework"  # the original's: shown in Mesos, f
 EXIT_STORE: Final = 5
 EDGE_PATIENCE_S: Final = 5.0  # for the web server's last answers; Marathon kills after 10 to 30 s
 JOURNAL_PATIENCE_S: Final = 3.0  # for the writes in hand
-AGENT_MAILBOX: Final = 64  # a busy agent has a handful; more are kept by Mesos and sent again
 BROKER_MAILBOX: Final = 1024  # one OFFERS event is one message; updates come one by one
 WRITER_MAILBOX: Final = 1024
 ROSTER_MAILBOX: Final = 16384  # one observation per offer of the largest event
@@ -86,8 +87,8 @@ class Service:
         self.outside = outside
         self.redactor = redactor
         self.board = Board(store_kind=outside.store.kind)
-        self.agents: dict[str, AgentActor] = {}
-        self._nursery: trio.Nursery | None = None
+        self.household = Household(board=self.board, wall=outside.chance.wall)
+        self.agents = self.household.actors
         self.installation = b""
         self.url = ""
         self._web_ended = trio.Event()
@@ -112,6 +113,9 @@ class Service:
         )
         self.health_box: Mailbox[messages.HealthInbox] = self._box(
             "health-monitor", "health_monitor", 16
+        )
+        self.closer_box: Mailbox[messages.CloserInbox] = self._box(
+            "framework-closer", "framework_closer", 64
         )
         self.link_vitals: Mailbox[messages.WriterInbox] = self._box("master-link", "master_link", 1)
         self.session = Session(info=self._framework_info())
@@ -158,12 +162,13 @@ class Service:
             mailbox=self.writer_box,
             broker=self.broker_box,
             board=board,
+            of_teardown=self.closer_box.offer,
         )
         self.roster = Roster(
             mailbox=self.roster_box,
             mesos=outside.mesos,
             leader=lambda: self.session.base if board.link.state == "subscribed" else "",
-            birth=self._birth,
+            birth=self.household.birth,
             board=board,
             poll_s=settings.mesos_poll_agents,
         )
@@ -171,7 +176,7 @@ class Service:
             mailbox=self.broker_box,
             writer=self.writer_box,
             roster=self.roster_box,
-            agents=self.mailbox_of,
+            agents=self.household.mailbox_of,
             board=board,
             chance=outside.chance.rng,
             wall=outside.chance.wall,
@@ -181,10 +186,24 @@ class Service:
             renew=self.link.renew,
             adopted=lambda: self.session.adopted,
         )
+        self.closer = FrameworkCloser(
+            mailbox=self.closer_box,
+            journal=self.journal,
+            writer=self.writer_box,
+            session=self.session,
+            board=board,
+            views=self.household.views,
+            agents=self.household.mailbox_of,
+            listed=self.roster.listing,
+            met=lambda: self.roster.hosts,
+            registers=self.link.register_anew,
+        )
+        self.link.may_subscribe = self.closer.may_subscribe
+        self.link.is_closing = lambda: self.closer.is_tearing
         self.gate = RolloutGate(
             mailbox=self.gate_box,
             poller=self.poller_box,
-            agents=self.mailbox_of,
+            agents=self.household.mailbox_of,
             board=board,
             chance=outside.chance,
             limits=self._rollout_limits(),
@@ -193,7 +212,7 @@ class Service:
             mailbox=self.poller_box,
             gateway=outside.gateway,
             gate=self.gate_box,
-            agents=self.mailbox_of,
+            agents=self.household.mailbox_of,
             board=board,
             chance=outside.chance.rng,
             poll_s=settings.gateway_poll,
@@ -203,7 +222,7 @@ class Service:
         self.health = HealthMonitor(
             mailbox=self.health_box,
             board=board,
-            agents=self.mailbox_of,
+            agents=self.household.mailbox_of,
             limits=health.Limits(
                 capacity_high=settings.health_capacity_high,
                 capacity_critical=settings.health_capacity_critical,
@@ -211,7 +230,7 @@ class Service:
             store_fault=lambda: self.journal.fault,
             store_bound=outside.store.kind == "sqlite",
         )
-        self.links = Links(
+        self.household.links = Links(
             journal=self.journal,
             broker=self.broker_box,
             writer=self.writer_box,
@@ -289,15 +308,14 @@ class Service:
         await self.journal.save({})
 
     def _start_actors(self, edge: trio.Nursery) -> None:
-        self._nursery = edge
-        for actor in list(self.agents.values()):
-            self._start_agent(actor)
+        self.household.start(edge)
         for box, run in (
             (self.broker_box.vitals, self.broker.run),
             (self.gate_box.vitals, self.gate.run),
             (self.poller_box.vitals, self.poller.run),
             (self.health_box.vitals, self.health.run),
             (self.roster_box.vitals, self.roster.run),
+            (self.closer_box.vitals, self.closer.run),
             (self.link_vitals.vitals, self.link.run),
         ):
             edge.start_soon(supervise, box, run)
@@ -305,27 +323,20 @@ class Service:
     async def _load(self) -> None:
         """What the store knows: our identity, every agent, and who holds which permission."""
         stored = await self.outside.store.load()
-        await self._load_installation(stored)
-        raw = stored.get(records.FRAMEWORK_KEY)
-        if raw is not None:
-            known = records.decode(raw, records.FrameworkRecord, key=records.FRAMEWORK_KEY)
-            self.session.info = attrs.evolve(self.session.info, framework_id=known.framework_id)
-            self.session.adopted = known.adopted
-        for key in sorted(k for k in stored if k.startswith(records.AGENT_PREFIX)):
-            self._restore(records.decode(stored[key], AgentRecord, key=key))
-
-    async def _load_installation(self, stored: Mapping[str, bytes]) -> None:
-        """The key by which secrets are told apart: made once, before anything depends on it."""
-        raw = stored.get(records.INSTALLATION_KEY)
-        if raw is None:
-            made = records.InstallationRecord(key=self.outside.chance.secret_token())
-            raw = records.encode(made)
-            await self.outside.store.write({records.INSTALLATION_KEY: raw})
-        known = records.decode(raw, records.InstallationRecord, key=records.INSTALLATION_KEY)
-        self.installation = known.key.encode()
+        outside = self.outside
+        self.installation = await installation_key(stored, outside.store, outside.chance)
+        known = recollect(stored)
+        if known.framework is not None:
+            self.session.adopted = known.framework.adopted
+            self.session.info = attrs.evolve(
+                self.session.info, framework_id=known.framework.framework_id
+            )
+        for record in known.agents:
+            self._restore(record)
+        self.closer.restore(known.closing)
 
     def _restore(self, record: AgentRecord) -> None:
-        self._new_agent(record, stored=record)
+        self.household.restore(record)
         self.roster.remember(record)
         self.gate.restore(record)
 
@@ -341,52 +352,31 @@ class Service:
         kept = records.encode(record) if framework_id else None
         await self.journal.save({records.FRAMEWORK_KEY: kept})
 
-    # -- agents ----------------------------------------------------------------------------------
-
-    def mailbox_of(self, host: str) -> Mailbox[AgentInbox] | None:
-        actor = self.agents.get(host)
-        return None if actor is None else actor.mailbox
-
-    def _birth(self, host: str) -> Mailbox[AgentInbox]:
-        actor = self.agents.get(host)
-        if actor is None:
-            now = self.outside.chance.wall()
-            record = AgentRecord(host=host, agent_id="", phase=Phase.SEEN, since=now)
-            actor = self._new_agent(record, stored=None)
-            self._start_agent(actor)
-        return actor.mailbox
-
-    def _new_agent(self, record: AgentRecord, *, stored: AgentRecord | None) -> AgentActor:
-        mailbox: Mailbox[AgentInbox] = self._box(f"agent/{record.host}", "agent", AGENT_MAILBOX)
-        actor = AgentActor(
-            mailbox=mailbox, links=self.links, agent=Agent(record=record), stored=stored
-        )
-        self.agents[record.host] = actor
-        return actor
-
-    def _start_agent(self, actor: AgentActor) -> None:
-        if self._nursery is not None:
-            self._nursery.start_soon(self._run_agent, actor)
-
-    async def _run_agent(self, actor: AgentActor) -> None:
-        await supervise(actor.mailbox.vitals, actor.run, quarantine=True)
-
     # -- asked by the web ------------------------------------------------------------------------
 
     async def permit(self, permit: str) -> tuple[int, str]:
         """May the host that holds this permit reboot now? 200 only if all conditions hold."""
-        send, receive = trio.open_memory_channel[tuple[int, str]](1)
+        return await questions.ask(
+            self.gate_box,
+            lambda answer: messages.AskPermit(permit=permit, answer=answer),
+            who="the rollout gate",
+            patience_s=EDGE_PATIENCE_S * 4,
+        )
 
-        def answer(status: int, sentence: str) -> None:
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                send.send_nowait((status, sentence))  # who asked may have hung up by now
+    async def framework_order(self, wish: Wish | None) -> tuple[int, str]:
+        """Remove the framework, or call that off (None); answered when it is stored."""
 
-        with send, receive:
-            if not self.gate_box.offer(messages.AskPermit(permit=permit, answer=answer)):
-                return 503, "the rollout gate is overloaded"
-            with trio.move_on_after(EDGE_PATIENCE_S * 4):
-                return await receive.receive()
-        return 503, "the rollout gate does not answer"
+        def message(answer: questions.Answer) -> messages.CloserInbox:
+            if wish is None:
+                return messages.CallOff(answer=answer)
+            return messages.CloseFramework(wish=wish, answer=answer)
+
+        return await questions.ask(
+            self.closer_box,
+            message,
+            who="the closer of the framework",
+            patience_s=EDGE_PATIENCE_S * 4,
+        )
 
     def command(self, name: str, host: str) -> tuple[int, str]:
         """hold, resume, retry for one agent; refused with 503 when its mailbox is full.
@@ -394,8 +384,11 @@ class Service:
         register, for no agent: as a new framework, where the id is dead.
         """
         if name == "register":
-            return self.link.register_anew()
-        mailbox = self.mailbox_of(host)
+            return self.closer.register() or self.link.register_anew()
+        refusal = self.closer.refusal(name)
+        if refusal:
+            return 409, refusal
+        mailbox = self.household.mailbox_of(host)
         if mailbox is None:
             return 404, f"no agent {host}"
         if not mailbox.offer(inbox.Command(name=name)):

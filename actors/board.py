@@ -114,6 +114,20 @@ class LinkSnapshot:
 
 
 @attrs.frozen(kw_only=True)
+class ClosingSnapshot:
+    """The order to remove the framework. `stage`: ordered, tearing, torn-down."""
+
+    stage: str
+    teardown: bool
+    framework_id: str = ""  # as the operator confirmed it
+    waits_for: str = ""
+
+    @property
+    def is_torn_down(self) -> bool:
+        return self.stage == "torn-down"
+
+
+@attrs.frozen(kw_only=True)
 class OfferTally:
     """Offers since the process began. An answered one was held from arrival to its answer.
 
@@ -168,6 +182,7 @@ class Board:
     agents: dict[str, AgentSnapshot] = attrs.field(factory=dict)
     link: LinkSnapshot = attrs.field(factory=LinkSnapshot)
     gateway: GatewaySnapshot = attrs.field(factory=GatewaySnapshot)
+    closing: ClosingSnapshot | None = None  # the order to remove the framework, while it stands
     conditions: tuple[Condition, ...] = ()
     verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no offer fits its want
     offers: OfferTally = attrs.field(factory=OfferTally)

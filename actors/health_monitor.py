@@ -42,11 +42,14 @@ class HealthMonitor:
 
     def _look(self) -> None:
         now = trio.current_time()
-        views = self._views(now)
+        views, closing = self._views(now), self.board.closing
+        away = self.board.link.state != "subscribed"
+        wanted = closing is None or not closing.is_torn_down  # then nobody subscribes any more
+        removed = self.board.link.state == State.REMOVED.value
         scene = health.Scene(
-            link_down_for_s=self._lasting("link", now, self.board.link.state != "subscribed"),
+            link_down_for_s=self._lasting("link", now, away and wanted),
             link_detail=self.board.link.detail,
-            framework_removed=self.board.link.state == State.REMOVED.value,
+            framework_removed=removed and (closing is None or closing.stage == "ordered"),
             gateway_down_for_s=self._lasting("gateway", now, bool(self.board.gateway.error)),
             gateway_error=self.board.gateway.error,
             store_fault=self.store_fault(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -66,6 +66,8 @@ class MasterLink:
     board: Board
     chance: random.Random
     registration: Registration
+    may_subscribe: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint  # waits if not
+    is_closing: Callable[[], bool] = lambda: False  # nothing is launched any more
     _attempt: int = attrs.field(default=0, init=False)
     _said: str = attrs.field(default="", init=False)
     _unanswered_until: float = attrs.field(default=float("-inf"), init=False)
@@ -78,6 +80,7 @@ class MasterLink:
         while True:
             if self.session.state is State.REMOVED:
                 await self._wait_for_operator()
+            await self.may_subscribe()
             began = self.board.link.subscriptions
             verdict = await self._subscribe_once()
             steady = trio.current_time() - self.board.link.since >= STEADY_S
@@ -296,6 +299,8 @@ class MasterLink:
                 return verdict
         if self.session.state is not State.SUBSCRIBED:
             return None  # before 1.5.1 a HEARTBEAT could come first
+        if isinstance(event, events.Offers) and self.is_closing():
+            return None  # TEARDOWN is on its way, and gives them back
         with trio.move_on_after(BROKER_PATIENCE_S) as patience:
             await self.broker.put(FromMaster(generation=generation, event=event, at=at))
         if patience.cancelled_caught:

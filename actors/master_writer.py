@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -30,6 +31,7 @@ class MasterWriter:
     mailbox: Mailbox[WriterInbox]
     broker: Mailbox[BrokerInbox]
     board: Board
+    of_teardown: Callable[[CallResult], object] = lambda _: None  # where its result is told
 
     async def run(self) -> None:
         while True:
@@ -127,9 +129,11 @@ class MasterWriter:
         self.board.offers = tally.answered(len(call.offer_ids), held_s, accepted=accepted)
 
     def _tell(self, message: Send, outcome: str, detail: str) -> None:
-        """Only launches need to know; a lost note is mended by reconciliation."""
-        if isinstance(message.call, calls.Accept):
+        """Only launches and TEARDOWN need to know; a lost note is mended by what follows."""
+        call = message.call
+        if isinstance(call, calls.Accept | calls.Teardown):
             note = CallResult(
-                call=message.call, outcome=outcome, detail=detail, offered_at=message.offered_at
+                call=call, outcome=outcome, detail=detail, offered_at=message.offered_at
             )
-            self.broker.offer(note)
+            tell = self.broker.offer if isinstance(call, calls.Accept) else self.of_teardown
+            tell(note)

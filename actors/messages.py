@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import attrs
 import trio
 
+from domain.closing import Wish
 from domain.joining import JoinSpec
 from protocol.mesos.calls import Call, Task
 from protocol.mesos.events import Event
@@ -106,6 +107,29 @@ class CallResult:
 
 
 BrokerInbox = FromMaster | LinkDown | Want | GiveBack | TrackTask | KillTask | CallResult
+
+# -- the closer of the framework: asked by operators, told by the writer --------------------------
+
+
+@attrs.frozen(kw_only=True)
+class CloseFramework:
+    """Every agent is taken out of use, then TEARDOWN if wished. `answer`: status, sentence."""
+
+    wish: Wish
+    answer: Callable[[int, str], None]
+
+
+@attrs.frozen(kw_only=True)
+class CallOff:
+    answer: Callable[[int, str], None]
+
+
+@attrs.frozen(kw_only=True)
+class BeginAnew:
+    """Forget that the framework was torn down."""
+
+
+CloserInbox = CloseFramework | CallOff | BeginAnew | CallResult
 
 # -- the roster: observations, newest wins -------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Roster:
         while True:
             base = self.leader()
             if base:
-                listed = await self._list(base)
+                listed = await self.listing(base)
                 self.listing_works = listed is not None
                 if listed is not None:
                     told = AgentsListed(agents=listed.agents, recovered=listed.recovered)
@@ -80,7 +80,7 @@ class Roster:
                     self.board.seen = {}  # what was true once explains nothing now
             await trio.sleep(self.poll_s if base else 1.0)
 
-    async def _list(self, base: str) -> operator.AgentList | None:
+    async def listing(self, base: str) -> operator.AgentList | None:
         """None where the operator API is closed to us or away; offers then do alone."""
         try:
             answer = await self.mesos.operator(base, operator.GET_AGENTS)

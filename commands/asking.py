@@ -70,7 +70,7 @@ def _decoded(text: bytes, status: int, where: str) -> dict[str, object]:
             f"{where}: status {status}, and no JSON object: is it a scheduler's address?"
         )
     if status >= 400:
-        raise AskError(f"{where}: {value.get('error') or f'status {status}'}")
+        raise AskError(f"{where}: {status}: {value.get('error') or 'no reason is given'}")
     return value
 
 

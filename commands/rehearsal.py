@@ -27,6 +27,7 @@ from adapters.sandbox_http import HttpSandbox
 from adapters.store_sqlite import SqliteStore, run_inline
 from domain import records
 from domain.agent import AgentRecord
+from domain.closing import Wish
 from install_steps.assembly import Assembly
 from install_steps.catalog import Catalog, load_catalog
 from install_steps.extras import Extra
@@ -344,6 +345,7 @@ class Rehearsal:
             redactor=self.redactor,
             permits=service.permit,
             commands=self.command,
+            orders=self.framework_order,
             now=trio.current_time,
             wall=self.wall,
             version=VERSION,
@@ -356,6 +358,13 @@ class Rehearsal:
         if self.service is None:
             return 503, "no scheduler runs"
         return self.service.command(name, host)
+
+    async def framework_order(self, wish: Wish | None) -> tuple[int, str]:
+        for host in self.world.hosts:
+            self.checkers.commanded(host)
+        if self.service is None:
+            return 503, "no scheduler runs"
+        return await self.service.framework_order(wish)
 
     async def replies(self) -> list[tuple[str, str]]:
         """What every readable endpoint says now: for the secrets checker."""

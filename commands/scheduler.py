@@ -276,6 +276,7 @@ async def _web(
         redactor=redactor,
         permits=service.permit,
         commands=service.command,
+        orders=service.framework_order,
         now=trio.current_time,
         wall=time.time,  # noqa: TID251 - shown to people
         version=version(),

@@ -1,13 +1,10 @@
-"""`uninstall`: take one agent, or all of them, out of use through the scheduler's REST API."""
+"""`uninstall`: take one agent, all of them, or the framework out of use, by a scheduler's REST."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,16 +12,15 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
+from commands.asking import AskError, ask, complain, token_of
+
 LOOK_EVERY_S: Final = 5.0
-ANSWER_S: Final = 30.0
 RETIRED: Final = "retired"
 STOPS: Final = ("failed", "held", "seen", "surveying")  # nothing goes on by itself there
+CALLED_OFF: Final = "framework: the order was called off"
+FRAMEWORK: Final = "/v1/framework/uninstall"
 
 Say = Callable[[str], None]
-
-
-class AnswerError(Exception):
-    """The scheduler refuses, or does not answer; one line for people."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,84 +28,99 @@ class Client:
     url: str
     token: str = attrs.field(default="", repr=False)
 
-    def ask(self, method: str, path: str) -> Mapping[str, Any]:
-        request = urllib.request.Request(f"{self.url}{path}", method=method)  # noqa: S310 - checked
-        if method == "POST" and self.token:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
-                found = json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise AnswerError(f"{method} {path}: {_sentence(error)}") from None
-        except (OSError, ValueError) as error:
-            raise AnswerError(f"{self.url} does not answer as a scheduler: {error}") from None
-        if not isinstance(found, dict):
-            raise AnswerError(f"{self.url} does not answer as a scheduler")
-        return found
+    def read(self, path: str) -> Mapping[str, Any]:
+        return ask(self.url, path)
+
+    def order(self, path: str, body: Mapping[str, object] | None = None) -> str:
+        """What it answers to the order."""
+        return str(ask(self.url, path, body=body or {}, token=self.token).get("result", ""))
 
     def agents(self) -> list[Mapping[str, Any]]:
-        return list(self.ask("GET", "/v1/agents")["agents"])
+        return list(self._list("/v1/agents"))
 
+    def plans(self) -> list[Mapping[str, Any]]:
+        return self._list(FRAMEWORK)
 
-def _sentence(error: urllib.error.HTTPError) -> str:
-    try:
-        return f"{error.code}: {json.load(error)['error']}"
-    except (ValueError, KeyError, TypeError, OSError):
-        return f"{error.code} {error.reason}"
+    def _list(self, path: str) -> list[Mapping[str, Any]]:
+        found = self.read(path).get("agents")
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise AskError(f"{self.url}{path} does not answer as a scheduler: correct --url")
+        return found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("agent", nargs="?", metavar="AGENT", help="as GET /v1/agents names it")
     which.add_argument("--all", action="store_true", help="every agent, as far as data can go")
+    which.add_argument(
+        "--framework", action="store_true", help="every agent, and each one that joins later"
+    )
     parser.add_argument("--url", required=True, help="of the scheduler, http://HOST:PORT")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="what -rest.token-file has")
     parser.add_argument("--plan", action="store_true", help="show what would be removed, and end")
     parser.add_argument("--no-wait", action="store_true", help="end when the order is given")
+    parser.add_argument(
+        "--teardown", default="", metavar="FRAMEWORK_ID",
+        help="with --framework: at last end the framework of that id, as GET /v1/status names it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--call-off", action="store_true", help="with --framework: take the order back"
+    )
 
 
 def run(namespace: argparse.Namespace) -> int:
     """Exit 0 when all are retired (or the order is given), 1 when one stopped, 2 bad input."""
     try:
-        client = Client(url=_checked(namespace.url), token=_token(namespace.token_file))
-        hosts = [namespace.agent] if namespace.agent else [a["host"] for a in client.agents()]
-        if namespace.plan:
-            return _show_plan(client, hosts)
-        for host in hosts:
-            client.ask("POST", f"/v1/agents/{quote(host, safe='')}/uninstall")
-            print(f"{host}: the order is given", flush=True)
-        return 0 if namespace.no_wait else follow(client, hosts, say=_say, pause=time.sleep)
-    except AnswerError as error:
-        print(f"uninstall: {error}", file=sys.stderr)
-        return 2
+        return _run(namespace)
+    except AskError as error:
+        return complain("uninstall", error)
     except KeyboardInterrupt:
         print("uninstall: the removal goes on without this command", file=sys.stderr)
         return 130
 
 
+def _run(namespace: argparse.Namespace) -> int:
+    if (namespace.teardown or namespace.call_off) and not namespace.framework:
+        raise AskError("--teardown and --call-off are for the whole framework: give --framework")
+    if namespace.teardown and namespace.call_off:
+        raise AskError("--teardown and --call-off are opposites: give one of them")
+    client = Client(url=_checked(namespace.url), token=token_of(namespace.token_file))
+    if namespace.call_off:
+        _say(client.order("/v1/framework/resume"))
+        return 0
+    if namespace.plan:
+        return _show_plan(client, namespace.agent)
+    hosts = [namespace.agent] if namespace.agent else [a["host"] for a in client.agents()]
+    if namespace.framework:
+        confirm = namespace.teardown
+        _say(client.order(FRAMEWORK, {"teardown": bool(confirm), "confirm": confirm}))
+    else:
+        for host in hosts:
+            client.order(f"/v1/agents/{quote(host, safe='')}/uninstall")
+            _say(f"{host}: the order is given")
+    if namespace.no_wait:
+        return 0
+    status = follow(client, hosts, say=_say, pause=time.sleep)
+    if status or not namespace.framework:
+        return status
+    return follow_order(client, say=_say, pause=time.sleep)
+
+
 def _checked(url: str) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-        raise AnswerError(f"--url {url}: expected http://HOST:PORT")
+        raise AskError(f"--url {url}: expected http://HOST:PORT")
     return url.rstrip("/")
 
 
-def _token(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnswerError(f"--token-file {file} cannot be read: {error}") from None
-
-
-def _show_plan(client: Client, hosts: Sequence[str]) -> int:
-    for host in hosts:
-        plan = client.ask("GET", f"/v1/agents/{quote(host, safe='')}/uninstall")
-        print(f"{host} ({plan['phase']})")
+def _show_plan(client: Client, host: str | None) -> int:
+    """Of one agent, or in one question of all."""
+    one = f"/v1/agents/{quote(host or '', safe='')}/uninstall"
+    for plan in [client.read(one)] if host else client.plans():
+        _say(f"{plan['host']} ({plan['phase']})")
         for line in (*plan["storage"], *plan["host_steps"]):
-            print(f"  {line}")
+            _say(f"  {line}")
         if plan["waits_for"]:
-            print(f"  would wait: {plan['waits_for']}")
+            _say(f"  would wait: {plan['waits_for']}")
     return 0
 
 
@@ -136,6 +147,24 @@ def follow(
         if open_ones:
             pause(LOOK_EVERY_S)
     return 1 if stopped else 0
+
+
+def follow_order(client: Client, *, say: Say, pause: Callable[[float], None]) -> int:
+    """Tell what the framework's removal waits for, until it is over or called off."""
+    told = ""
+    while True:
+        shown = client.read(FRAMEWORK)
+        order = shown.get("order")
+        if not isinstance(order, dict):
+            say(CALLED_OFF)
+            return 1
+        line = f"framework: {order['stage']}: {order['text']}"
+        if line != told:
+            say(line)
+        told = line
+        if order["stage"] == "torn-down" or (not order["teardown"] and not shown["left"]):
+            return 0
+        pause(LOOK_EVERY_S)
 
 
 def _line(agent: Mapping[str, Any]) -> str:

@@ -8,9 +8,11 @@ import attrs
 import msgspec
 
 from domain.agent import AgentRecord
+from domain.closing import ClosingRecord
 
 VERSION: Final = 1
 FRAMEWORK_KEY: Final = "framework"
+CLOSING_KEY: Final = "closing"
 GATEWAY_KEY: Final = "gateway"
 INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
@@ -47,7 +49,7 @@ class GatewayRecord:
     fingerprint: str
 
 
-Record = AgentRecord | FrameworkRecord | InstallationRecord | GatewayRecord
+Record = AgentRecord | ClosingRecord | FrameworkRecord | InstallationRecord | GatewayRecord
 
 
 def encode(body: Record) -> bytes:

@@ -22,7 +22,7 @@ from web.packages import PATH as PACKAGES
 from web.packages import PackageFiles
 from web.page import Page
 from web.replies import Redact, error_reply, json_reply
-from web.site import Commands, Permits, Site
+from web.site import Commands, Orders, Permits, Site
 from web.views import Times
 
 
@@ -33,6 +33,7 @@ def create_app(
     redactor: Redact,
     permits: Permits,
     commands: Commands,
+    orders: Orders,
     now: Callable[[], float],
     wall: Callable[[], float],
     version: str,
@@ -52,6 +53,7 @@ def create_app(
         redact=redactor,
         permits=permits,
         commands=commands,
+        orders=orders,
         times=times,
         version=version,
         stop=stop,

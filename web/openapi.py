@@ -11,9 +11,19 @@ from starlette.requests import Request
 
 from web.site import COMMANDS, Site
 
+Schema = dict[str, object]
+
 JSON: Final = "application/json"
 HTML: Final = "text/html"
 TEXT: Final = "text/plain"
+REMOVAL: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "teardown": {"type": "boolean", "default": False},
+        "confirm": {"type": "string", "description": "the framework's id, with teardown"},
+    },
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -24,6 +34,7 @@ class Endpoint:
     method: str = "GET"
     media: str = JSON  # what it answers with
     refusals: tuple[int, ...] = ()
+    body: Schema | None = None  # of what is sent; None: nothing is read
 
     @property
     def documented(self) -> str:
@@ -49,7 +60,7 @@ def endpoints(site: Site) -> tuple[Endpoint, ...]:
         get("/v1/agents", site.agents, "All agents; ?phase= picks one phase"),
         get("/v1/agents/{host}", site.agent, "One agent with plan, devices, facts, last error"),
         get("/v1/agents/{host}/uninstall", site.uninstall_plan, "What its removal takes away"),
-        get("/v1/framework/uninstall", site.framework_uninstall_plan, "The same of every agent"),
+        get("/v1/framework/uninstall", site.framework_uninstall_plan, "The same of all; the order"),
         get("/v1/conditions", site.conditions, "What an operator should know, the worst first"),
         get("/v1/storage", site.storage, "The storage cluster as last seen"),
         get("/v1/plan", site.plan, "What is done and left to do on each agent"),
@@ -69,19 +80,41 @@ def endpoints(site: Site) -> tuple[Endpoint, ...]:
         get("/version", site.original_version, "As the original"),
         get("/api/state", site.original_state, "As the original, without the password"),
         get("/v1/permits/{permit_id}", site.permit, "May this host reboot now: 200 only", TEXT),
+        *_orders(site),
+    )
+
+
+def _orders(site: Site) -> tuple[Endpoint, ...]:
+    """What changes anything: the framework's before those with a part to fill in."""
+    return (
         Endpoint(
             path="/v1/framework/register",
             answer=site.register,
-            summary="Register as a new framework, where Mesos has removed ours",
+            summary="Register as a new framework, where ours is removed or torn down",
             method="POST",
             refusals=(401, 403, 409),
+        ),
+        Endpoint(
+            path="/v1/framework/uninstall",
+            answer=site.framework_uninstall,
+            summary="Take every agent out of use, and at last end the framework if wished",
+            method="POST",
+            refusals=(400, 401, 403, 409, 413, 503),
+            body=REMOVAL,
+        ),
+        Endpoint(
+            path="/v1/framework/resume",
+            answer=site.framework_resume,
+            summary="Call the removal of the framework off, before it is torn down",
+            method="POST",
+            refusals=(401, 403, 409, 503),
         ),
         Endpoint(
             path="/v1/agents/{host}/{command}",
             answer=site.command,
             summary=f"Tell an agent: {', '.join(COMMANDS)}",
             method="POST",
-            refusals=(401, 403, 404, 503),
+            refusals=(401, 403, 404, 409, 503),
         ),
     )
 
@@ -127,6 +160,8 @@ def _operation(endpoint: Endpoint) -> dict[str, object]:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in names
         ]
+    if endpoint.body is not None:
+        operation["requestBody"] = {"content": {JSON: {"schema": endpoint.body}}}
     if endpoint.method == "POST":
         operation["security"] = [{"token": []}]
     return operation

@@ -16,10 +16,12 @@ from starlette.types import ASGIApp
 
 from actors.board import AgentSnapshot, Board
 from domain.agent import Phase
+from domain.closing import Wish
 from settings import Settings
 from web import introspection, original, removal, views
 from web.live import STREAMS_MAX, EventStream
 from web.metrics import CONTENT_TYPE, Metrics
+from web.orders import OrderError, read_order
 from web.page import Page
 from web.replies import Redact, error_reply, json_reply, json_text, text_reply
 from web.views import Times
@@ -30,6 +32,7 @@ _PERMIT_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
 
 Permits = Callable[[str], Awaitable[tuple[int, str]]]
 Commands = Callable[[str, str], tuple[int, str]]  # name, host -> status, sentence
+Orders = Callable[[Wish | None], Awaitable[tuple[int, str]]]  # None: the order is called off
 
 log = structlog.get_logger()
 
@@ -41,6 +44,7 @@ class Site:
     redact: Redact
     permits: Permits
     commands: Commands
+    orders: Orders
     times: Times
     version: str
     stop: trio.Event
@@ -91,11 +95,13 @@ class Site:
         return self._json(self._removal(agent))
 
     async def framework_uninstall_plan(self, request: Request) -> Response:
-        """Every agent's, so that one look tells what the removal of all still waits for."""
+        """Every agent's and the order, so that one look tells what still has to come."""
         del request
         agents = [agent for _, agent in sorted(self.board.agents.items())]
         left = sum(agent.phase != Phase.RETIRED.value for agent in agents)
-        return self._json({"agents": [self._removal(agent) for agent in agents], "left": left})
+        plans = [self._removal(agent) for agent in agents]
+        order = views.closing(self.board)
+        return self._json({"agents": plans, "left": left, "order": order})
 
     def _removal(self, agent: AgentSnapshot) -> dict[str, object]:
         told = removal.plan(
@@ -215,7 +221,27 @@ class Site:
         if refusal is not None:
             return refusal
         status, sentence = self.commands(REGISTER, "")
-        log.info("operator command", command=REGISTER, status=status)
+        return self._told(REGISTER, status, sentence)
+
+    async def framework_uninstall(self, request: Request) -> Response:
+        """The framework's removal, and TEARDOWN as its last act where the body wishes it."""
+        refusal = self._unauthorised(request)
+        if refusal is not None:
+            return refusal
+        try:
+            wish = await read_order(request)
+        except OrderError as error:
+            return self._error(error.status, str(error))
+        return self._told("framework uninstall", *await self.orders(wish))
+
+    async def framework_resume(self, request: Request) -> Response:
+        refusal = self._unauthorised(request)
+        if refusal is not None:
+            return refusal
+        return self._told("framework resume", *await self.orders(None))
+
+    def _told(self, command: str, status: int, sentence: str) -> Response:
+        log.info("operator command", command=command, status=status)
         if status >= 400:
             return self._error(status, sentence)
         return self._json({"result": sentence}, status)

@@ -11,6 +11,7 @@ import msgspec
 
 from actors.board import AgentSnapshot, Board, Condition
 from domain.agent import Phase
+from domain.closing import TORN_DOWN
 from domain.storage import PoolState, StorageSnapshot
 from install_steps.concerns import concerns
 from protocol.mesos.session import State
@@ -175,7 +176,7 @@ def troubles(board: Board) -> list[str]:
     """Why the service is less than whole, in sentences."""
     found: list[str] = []
     link, gateway = board.link, board.gateway
-    if link.state != State.SUBSCRIBED.value:
+    if link.state != State.SUBSCRIBED.value and not is_torn_down(board):
         found.append(f"master: {link.state}{_because(link.detail)}")
     if gateway.error:
         found.append(f"gateway: {gateway.error}")
@@ -189,6 +190,25 @@ def troubles(board: Board) -> list[str]:
     return found
 
 
+def is_torn_down(board: Board) -> bool:
+    return board.closing is not None and board.closing.is_torn_down
+
+
+def closing(board: Board) -> dict[str, object] | None:
+    """The order to remove the framework; None while there is none."""
+    standing = board.closing
+    if standing is None:
+        return None
+    stays = "" if standing.teardown else "every agent is retired; the framework stays registered"
+    told = TORN_DOWN if standing.is_torn_down else standing.waits_for or stays
+    return {
+        "stage": standing.stage,
+        "teardown": standing.teardown,
+        "framework_id": standing.framework_id,
+        "text": told,
+    }
+
+
 def _because(detail: str) -> str:
     return f": {detail}" if detail else ""
 
@@ -196,6 +216,8 @@ def _because(detail: str) -> str:
 def not_ready(board: Board) -> list[str]:
     """What has not happened once yet: a subscription, and a look at the Gateway."""
     missing: list[str] = []
+    if is_torn_down(board):
+        return [TORN_DOWN]
     if not board.link.subscriptions:
         missing.append(f"not subscribed to a master yet{_because(board.link.detail)}")
     if board.gateway.storage is None:
@@ -233,6 +255,7 @@ def status(
         "phases": phases(board),
         "conditions": {severity: severities[severity] for severity in SEVERITIES},
         "master": {**plain(board.link), **times.both(board.link.since)},
+        "closing": closing(board),
         "offers": _offers(board),
         "gateway": {
             "address": settings.gateway_address,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from domain import records
 from domain.agent import AgentRecord
+from domain.closing import ClosingRecord
 from domain.records import (
     FrameworkRecord,
     GatewayRecord,
@@ -66,7 +67,9 @@ def test_any_agent_record_comes_back_equal(record: object) -> None:
     assert decode(encode(record), AgentRecord, key=KEY) == record
 
 
-@pytest.mark.parametrize("kind", [FrameworkRecord, InstallationRecord, GatewayRecord])
+@pytest.mark.parametrize(
+    "kind", [ClosingRecord, FrameworkRecord, InstallationRecord, GatewayRecord]
+)
 def test_the_small_records_come_back_equal(kind: type[Record]) -> None:
     @settings(max_examples=20)
     @given(instances(kind))

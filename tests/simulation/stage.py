@@ -125,12 +125,21 @@ class Stage:
         headers = {"authorization": f"Bearer {token}"}
         return await self._web("POST", f"/v1/agents/{host}/{name}", headers)
 
+    async def order(self, path: str, body: object = None) -> httpx.Response:
+        """A POST for the whole framework."""
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        return await self._web("POST", f"/v1/framework/{path}", headers, body)
+
     async def _web(
-        self, method: str, path: str, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: object = None,
     ) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.rehearsal.application(self.service))
         async with httpx.AsyncClient(transport=transport, base_url=OWN_URL) as client:
-            return await client.request(method, path, headers=headers)
+            return await client.request(method, path, headers=headers, json=body)
 
 
 Story = Callable[[Stage], Awaitable[T]]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import attrs
 import pytest
 
+from actors.ports import Store
+from domain import records
+from domain.closing import ClosingRecord
+from simulation.mesos_observed import CallReceived
 from simulation.world import Shape
 from tests.simulation.stage import TOKEN, Stage, play
 
@@ -159,3 +164,193 @@ def test_a_crash_at_any_moment_changes_nothing_of_the_outcome(
         assert stage.violations() == []
 
     play(story, seed=seed, shape=Shape(agents=5, storage=5), extra=token)
+
+
+# -- the framework -----------------------------------------------------------------------------
+
+
+def calls(stage: Stage) -> list[str]:
+    return [event.kind for event in stage.events if isinstance(event, CallReceived)]
+
+
+def order_of(stage: Stage) -> str:
+    shown = stage.service.board.closing
+    return shown.stage if shown is not None else ""
+
+
+def framework_id(stage: Stage) -> str:
+    return stage.service.board.link.framework_id
+
+
+async def order_the_end(stage: Stage) -> None:
+    given = {"teardown": True, "confirm": framework_id(stage)}
+    answer = await stage.order("uninstall", given)
+    assert answer.status_code == 202, answer.text
+
+
+async def nothing_more_happens(stage: Stage, *, frameworks: int = 1) -> None:
+    """Neither a call nor a launch, nor after a crash: the framework stays what it is."""
+    before = (len(calls(stage)), len(stage.launches()))
+    await stage.pass_time(120.0)
+    stage.rehearsal.crash()
+    await stage.pass_time(120.0)
+    await stage.until(lambda: order_of(stage) == "torn-down")
+    assert (len(calls(stage)), len(stage.launches())) == before
+    state = stage.world.mesos.state
+    assert len(state.frameworks) + len(state.completed) == frameworks
+
+
+def test_the_framework_goes_when_all_agents_have(token: tuple[str, ...]) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        await order_the_end(stage)
+        refused = await stage.command("resume", A)
+        assert refused.status_code == 409
+        assert "POST /v1/framework/resume" in refused.json()["error"]
+        await stage.until(lambda: order_of(stage) == "torn-down")
+        assert all(is_as_before(stage, host) for host in stage.world.hosts)
+        assert calls(stage).count("TEARDOWN") == 1
+        assert calls(stage)[-1] == "TEARDOWN"
+        health = (await stage.get("/healthz")).json()
+        assert not any("master" in reason for reason in health["reasons"])
+        assert "delete this scheduler's app" in (await stage.get("/v1/status")).text
+        assert (await stage.get("/readyz")).status_code == 503
+        await nothing_more_happens(stage)
+        assert stage.violations() == []
+
+    play(story, shape=Shape(agents=3, storage=2), extra=token)
+
+
+def test_without_teardown_only_the_agents_go_and_the_order_can_be_called_off(
+    token: tuple[str, ...],
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        assert (await stage.order("uninstall")).status_code == 202
+        await stage.until(lambda: all(stage.phase(host) == "retired" for host in stage.world.hosts))
+        await stage.pass_time(100.0)
+        told = (await stage.get("/v1/framework/uninstall")).json()
+        assert (told["left"], told["order"]["stage"]) == (0, "ordered")
+        assert "stays registered" in told["order"]["text"]
+        assert "TEARDOWN" not in calls(stage)
+        assert (await stage.command("resume", A)).status_code == 409
+        assert (await stage.order("resume")).status_code == 202
+        assert (await stage.get("/v1/framework/uninstall")).json()["order"] is None
+        for disk in stage.world.hosts[A].disks:
+            disk.zero = True
+        assert (await stage.command("resume", A)).status_code == 202
+        await stage.until(lambda: stage.phase(A) == "ready")
+
+    play(story, shape=Shape(agents=2, storage=1), extra=token)
+
+
+def test_after_the_end_an_operator_can_begin_anew(token: tuple[str, ...]) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        await order_the_end(stage)
+        await stage.until(lambda: order_of(stage) == "torn-down")
+        (before,) = stage.world.mesos.state.completed
+        stage.rehearsal.crash()
+        await stage.pass_time(60.0)
+        await stage.until(lambda: order_of(stage) == "torn-down")
+        assert (await stage.order("register")).status_code == 202
+        await stage.until(lambda: framework_id(stage) not in ("", before))
+        assert (await stage.get("/v1/framework/uninstall")).json()["order"] is None
+
+    play(story, shape=Shape(agents=2, storage=1), extra=token)
+
+
+def test_an_agent_that_cannot_be_reached_keeps_the_framework(token: tuple[str, ...]) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        stage.world.mesos.faults.agent_down(B)
+        await stage.until(lambda: stage.phase(B) == "lost")
+        await order_the_end(stage)
+        await stage.until(lambda: stage.phase(A) == "retired")
+        await stage.pass_time(200.0)
+        told = (await stage.get("/v1/framework/uninstall")).json()["order"]["text"]
+        assert "1 agent is not retired yet" in told
+        assert B in told
+        assert "TEARDOWN" not in calls(stage)
+        stage.world.mesos.faults.agent_up(B)
+        await stage.until(lambda: order_of(stage) == "torn-down")
+        assert calls(stage)[-1] == "TEARDOWN"
+
+    play(story, shape=Shape(agents=2, storage=1), extra=token)
+
+
+@attrs.define
+class Dying:
+    """The power goes before, or after, the order reaches that stage in the store."""
+
+    inner: Store
+    at: str
+    landed: bool
+    crash: Callable[[], None]
+    fired: list[str]
+    kind: str = "simulated"
+
+    async def load(self) -> Mapping[str, bytes]:
+        return await self.inner.load()
+
+    async def write(self, changes: Mapping[str, bytes | None]) -> None:
+        raw = changes.get(records.CLOSING_KEY)
+        hit = False
+        if raw is not None and not self.fired:
+            known = records.decode(raw, ClosingRecord, key=records.CLOSING_KEY)
+            hit = known.stage.value == self.at
+        if hit:
+            self.fired.append(self.at)
+        if hit and not self.landed:
+            self.crash()
+        if not hit or self.landed:
+            await self.inner.write(changes)
+        if hit and self.landed:
+            self.crash()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+@pytest.mark.parametrize("landed", [False, True])
+@pytest.mark.parametrize("at", ["tearing", "torn-down"])
+def test_a_crash_at_each_stage_of_the_end_goes_on(
+    at: str, token: tuple[str, ...], *, landed: bool
+) -> None:
+    fired: list[str] = []
+
+    async def story(stage: Stage) -> None:
+        stage.rehearsal.through = lambda store: Dying(
+            store, at, landed, stage.rehearsal.crash, fired
+        )
+        stage.raise_curtain()
+        await stage.all_ready()
+        before = stage.rehearsal.crashes  # its own host is rebooted on the way
+        await order_the_end(stage)
+        await stage.until(lambda: fired and order_of(stage) == "torn-down")
+        assert stage.rehearsal.crashes == before + 1
+        assert calls(stage).count("TEARDOWN") == 1
+        assert len(stage.world.mesos.state.completed) == 1
+        assert not stage.world.mesos.state.frameworks
+        await nothing_more_happens(stage)
+        assert stage.violations() == []
+
+    play(story, shape=Shape(agents=2, storage=1), extra=token, curtain=False)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_crashes_at_any_moment_of_the_end_change_nothing_of_it(
+    seed: int, token: tuple[str, ...]
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        await order_the_end(stage)
+        for _ in range(8):
+            await stage.pass_time(stage.world.rng.uniform(1.0, 40.0))
+            stage.rehearsal.crash()
+        await stage.until(lambda: order_of(stage) == "torn-down")
+        await nothing_more_happens(stage)
+        assert all(is_as_before(stage, host) for host in stage.world.hosts)
+        assert stage.violations() == []
+
+    play(story, seed=seed, shape=Shape(agents=2, storage=1), extra=token)

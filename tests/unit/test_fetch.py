@@ -20,7 +20,7 @@ import trustme
 
 from install_steps import texts
 from tests.unit.file_server import Files, serving
-from tests.unit.test_scripts import function
+from tests.unit.test_scripts import function, shell
 
 BODY: Final = bytes(range(256)) * 2000
 SHA: Final = hashlib.sha256(BODY).hexdigest()
@@ -77,7 +77,8 @@ class HostShell:
         own = (Path(texts.__file__).parent / "scripts" / "_fetch.sh").read_text(encoding="utf-8")
         state, work = self.folder / "state", self.folder / "work"
         work.mkdir(exist_ok=True)
-        text = "set -euf\nSTEP=sds\nCHANGED=false\nEXTRA=\nLOCKED=yes\nNO_ROOM=\nWRITING=/\nROOM_MIN=1\n"
+        text = "set -euf\nSTEP=sds\nCHANGED=false\nEXTRA=\n"
+        text += "LOCKED=yes\nNO_ROOM=\nWRITING=/\nROOM_MIN=1\n"
         text += f"STATE_DIR={state}\nWORK={work}\n" + "".join(function("sds", n) for n in PARTS)
         text += f'{own}\nexec 9>/dev/null\nfetch_package\nprintf "%s" "$PACKAGE_FILE"\n'
         command = [*([self.shell] if self.shell != "busybox" else ["busybox", "sh"]), "-c", text]
@@ -296,3 +297,13 @@ def test_a_proxy_is_for_mirrors_and_not_for_the_scheduler(host: HostShell, files
     own = {"PACKAGE_OWN": f"{files.url}/a/", "PACKAGE_PROXY": "http://127.0.0.1:9"}
     assert host.fetch(files.url + NAME, **own).code == 0
     assert host.fetch(files.url + NAME, **own, PACKAGE_NO_PROXY="127.0.0.1").code == 0
+
+
+def test_what_a_killed_run_has_left_goes_when_all_is_installed(host: HostShell) -> None:
+    host.cache.mkdir(parents=True)
+    for name in (f"{SHA}-EMC-ScaleIO-sds.deb", f"{SHA}.part", "another.part"):
+        (host.cache / name).write_bytes(BODY)
+    body = "".join(function("sds", name) for name in ("fetch_named", "forget_package"))
+    told = f"FETCH_CACHE={host.cache}\nPACKAGE_SHA256={SHA}\nPACKAGE_URL=https://x{NAME}?a=b/c\n"
+    assert shell(f"{told}{body}forget_package\n", host.folder).returncode == 0
+    assert host.left() == ["another.part"]

@@ -201,7 +201,7 @@ def test_what_a_killed_run_has_brought_is_known_to_the_next_one(host: Host) -> N
     assert (host.root / "installed").read_text() == "base\n"
 
 
-def test_what_a_killed_run_meant_to_bring_is_ours_and_what_others_brought_is_not(host: Host) -> None:
+def test_what_a_killed_run_meant_to_bring_is_ours_and_nothing_else(host: Host) -> None:
     host.write("installed", "base\nnumactl\nlibnuma\ntheirs\n")
     host.write("state/backup/packages.before", "base\n")
     host.write("state/backup/packages.going", "numactl\nlibnuma\nnever-came\n")

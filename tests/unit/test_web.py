@@ -17,6 +17,7 @@ from actors.board import (
     ActorSnapshot,
     AgentSnapshot,
     Board,
+    ClosingSnapshot,
     Condition,
     GatewaySnapshot,
     LinkSnapshot,
@@ -24,6 +25,7 @@ from actors.board import (
     StepSnapshot,
 )
 from domain.agent import Phase
+from domain.closing import TORN_DOWN, Wish
 from domain.facts import Disk, Facts
 from domain.layout import Layout, PoolWish
 from domain.storage import DeviceState, DomainState, PoolState, SdsState, StorageSnapshot
@@ -135,12 +137,18 @@ def accept(name: str, host: str) -> tuple[int, str]:
     return 202, f"{name} asked of {host}"
 
 
+async def obey(wish: Wish | None) -> tuple[int, str]:
+    await trio.lowlevel.checkpoint()
+    return 202, f"heard: {wish}"
+
+
 def app_of(
     board: Board,
     *,
     settings: Settings = SETTINGS,
     permits: Callable[[str], Awaitable[tuple[int, str]]] = refuse_permit,
     commands: Callable[[str, str], tuple[int, str]] = accept,
+    orders: Callable[[Wish | None], Awaitable[tuple[int, str]]] = obey,
     stop: trio.Event | None = None,
 ) -> Starlette:
     return create_app(
@@ -149,6 +157,7 @@ def app_of(
         redactor=Redactor([settings.scaleio_password, settings.rest_token]),
         permits=permits,
         commands=commands,
+        orders=orders,
         now=lambda: NOW,
         wall=lambda: WALL,
         version="1.2.3",
@@ -274,7 +283,9 @@ async def test_the_removal_of_all_is_shown_per_agent_with_what_is_left() -> None
     ]
     assert shown["left"] == 1
     assert shown["agents"][1] == (await get(board, "/v1/agents/b/uninstall")).json()
-    assert (await get(Board(), "/v1/framework/uninstall")).json() == {"agents": [], "left": 0}
+    assert (await get(Board(), "/v1/framework/uninstall")).json() == {
+        "agents": [], "left": 0, "order": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ["/v1/agents/ghost", "/debug/actors/ghost", "/no/where", "/v1/"])
@@ -523,6 +534,70 @@ async def test_a_refused_command_is_an_error_and_unknown_ones_are_not_asked() ->
         dance = await client.post("/v1/agents/agent1/dance", headers=bearer)
     assert (full.status_code, ghost.status_code, dance.status_code) == (503, 404, 404)
     assert full.json() == {"error": "hold agent1: its mailbox is full"}
+
+
+ORDER = "/v1/framework/uninstall"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+async def ordered(content: bytes, path: str = ORDER, **headers: str) -> httpx.Response:
+    async with client_of(app_of(Board())) as client:
+        return await client.post(path, content=content, headers=headers or BEARER)
+
+
+@pytest.mark.parametrize(
+    ("content", "wish"),
+    [
+        (b"", Wish()),
+        (b"{}", Wish()),
+        (b'{"teardown": true, "confirm": "F1"}', Wish(teardown=True, confirm="F1")),
+    ],
+)
+async def test_the_order_to_remove_the_framework_is_passed_on(content: bytes, wish: Wish) -> None:
+    reply = await ordered(content)
+    assert (reply.status_code, reply.json()) == (202, {"result": f"heard: {wish}"})
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b'{"teardown": true, "force": true}', 400),
+        (b'{"teardown": "yes"}', 400),
+        (b'{"confirm": 7}', 400),
+        (b"[]", 400),
+        (b"{", 400),
+        (b"\xff", 400),
+        (b"[" * 4000, 400),
+        (b" " * 4097, 413),
+    ],
+)
+async def test_an_order_that_is_none_is_refused_in_one_line(content: bytes, status: int) -> None:
+    reply = await ordered(content)
+    assert reply.status_code == status
+    assert list(reply.json()) == ["error"]
+
+
+@pytest.mark.parametrize("path", [ORDER, "/v1/framework/resume"])
+async def test_an_order_needs_the_token_before_it_is_read(path: str) -> None:
+    reply = await ordered(b"{", path, Authorization="Bearer wrong")
+    assert reply.status_code == 401
+
+
+async def test_the_order_is_called_off_without_a_body() -> None:
+    reply = await ordered(b"", "/v1/framework/resume")
+    assert (reply.status_code, reply.json()) == (202, {"result": "heard: None"})
+
+
+async def test_a_framework_that_was_torn_down_is_healthy_and_says_what_to_do() -> None:
+    board = Board(gateway=GatewaySnapshot(storage=STORAGE))
+    board.closing = ClosingSnapshot(stage="torn-down", teardown=True, framework_id="F1")
+    assert (await get(board, "/healthz")).json() == {"status": "ok", "reasons": []}
+    ready = await get(board, "/readyz")
+    assert (ready.status_code, ready.json()["reasons"]) == (503, [TORN_DOWN])
+    shown = (await get(board, "/v1/status")).json()["closing"]
+    assert shown == {
+        "stage": "torn-down", "teardown": True, "framework_id": "F1", "text": TORN_DOWN,
+    }  # fmt: skip
 
 
 # --- the guard ----------------------------------------------------------------------------------

@@ -1,0 +1,50 @@
+"""What a store holds of an earlier life, read before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from actors.clock import Chance
+from actors.ports import Store
+from domain import records
+from domain.agent import AgentRecord
+from domain.closing import ClosingRecord
+from domain.records import FrameworkRecord, InstallationRecord
+
+
+@attrs.frozen(kw_only=True)
+class Recollection:
+    """Our identity, every agent in the order of their names, and the order to end it all."""
+
+    framework: FrameworkRecord | None
+    closing: ClosingRecord | None
+    agents: tuple[AgentRecord, ...]
+
+
+def recollect(stored: Mapping[str, bytes]) -> Recollection:
+    """Raises RecordError where a record can't be read."""
+    framework, closing = stored.get(records.FRAMEWORK_KEY), stored.get(records.CLOSING_KEY)
+    return Recollection(
+        framework=None
+        if framework is None
+        else records.decode(framework, FrameworkRecord, key=records.FRAMEWORK_KEY),
+        closing=None
+        if closing is None
+        else records.decode(closing, ClosingRecord, key=records.CLOSING_KEY),
+        agents=tuple(
+            records.decode(stored[key], AgentRecord, key=key)
+            for key in sorted(stored)
+            if key.startswith(records.AGENT_PREFIX)
+        ),
+    )
+
+
+async def installation_key(stored: Mapping[str, bytes], store: Store, chance: Chance) -> bytes:
+    """The key by which secrets are told apart: made once, before anything depends on it."""
+    raw = stored.get(records.INSTALLATION_KEY)
+    if raw is None:
+        raw = records.encode(InstallationRecord(key=chance.secret_token()))
+        await store.write({records.INSTALLATION_KEY: raw})
+    return records.decode(raw, InstallationRecord, key=records.INSTALLATION_KEY).key.encode()
