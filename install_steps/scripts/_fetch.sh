@@ -16,14 +16,18 @@ fetch_package() {
         fetch_protocols >/dev/null || finish 78 url \
             "${fetch_url%%[?#]*} is plain http or of an unknown scheme: use https, or set allow_http in the catalog"
     done
-    fetch_path=${PACKAGE_URL%%[?#]*}
-    fetch_name=${fetch_path##*/}
-    PACKAGE_FILE=$FETCH_CACHE/$PACKAGE_SHA256-$fetch_name
-    FETCH_PART=$FETCH_CACHE/$PACKAGE_SHA256.part
+    fetch_named
     fetch_prepare
     fetch_cached && return 0
     fetch_room
     fetch_from_mirrors
+}
+
+fetch_named() {
+    fetch_path=${PACKAGE_URL%%[?#]*}
+    fetch_name=${fetch_path##*/}
+    PACKAGE_FILE=$FETCH_CACHE/$PACKAGE_SHA256-$fetch_name
+    FETCH_PART=$FETCH_CACHE/$PACKAGE_SHA256.part
 }
 
 # What is old belongs to no work under way. The folder is ours alone, under the step's lock.
@@ -52,7 +56,8 @@ fetch_size() {
 
 # forget_package: it is installed, or of no use.
 forget_package() {
-    rm -f "$PACKAGE_FILE"
+    fetch_named
+    rm -f "$PACKAGE_FILE" "$FETCH_PART"
 }
 
 # FETCH_SEVERAL: what was fetched before in this step is still needed.

@@ -34,7 +34,10 @@ ensure_package() {
     ensure_name=$(package_name "$1")
     choose_action "$1"
     case $ACTION in
-        none) return 0 ;;
+        none)
+            forget_package # a run that was killed when it had installed it
+            return 0
+            ;;
         *) replacing "$1" ;;
     esac
     fetch_package
