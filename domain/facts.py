@@ -125,6 +125,7 @@ class Facts:
     oaep_digest: str = "sha256"  # what the host's openssl opens: sha1 before openssl 1.0.2
     disks: tuple[Disk, ...] = ()
     receipts: tuple[Receipt, ...] = ()
+    unfinished: tuple[str, ...] = ()  # components that we brought, of whose step no receipt tells
     release: str = "os-release"  # the file that told os_id, where it was another
     clock: int = 0  # the host's unix time when the survey ended; 0 unknown
     uptime_s: int = 0

@@ -86,6 +86,9 @@ def wanted_isolation(effective: tuple[str, ...]) -> tuple[str, ...]:
 
 def _version_holds(component: str, facts: Facts, wants: Wants) -> bool:
     """Adopted, or without an entry in a catalog: whatever version is there."""
+    ours = wants.mode(_MODE_OF[component]) == MANAGE and wants.package(component, facts) is not None
+    if ours and component in facts.unfinished:
+        return False
     return bool(facts.packages.get(component)) and wants.change(component, facts).kind == "none"
 
 

@@ -103,6 +103,7 @@ def parse_survey(text: str) -> Facts:
         oaep_digest="sha1" if _OLD_OPENSSL.match(first_line(frames, "openssl")) else "sha256",
         disks=disks_of(frames, agent_resources=flags.get("resources", "")),
         receipts=tuple(_receipts(receipts, boot_id)),
+        unfinished=_unfinished(frames, receipts),
         release=release.told_by,
         contained=agent_facts.contained(frames),
         agent=agent_facts.agent_of(frames, init),
@@ -195,6 +196,14 @@ def _brought(frames: Mapping[str, Frame]) -> set[str]:
     """
     text = sound(frames, "brought")
     return {line.partition("\t")[0] for line in text.splitlines()}
+
+
+def _unfinished(
+    frames: Mapping[str, Frame], receipts: Mapping[str, Mapping[str, str]]
+) -> tuple[str, ...]:
+    """A step that was killed late leaves all but what it does last, and its receipt comes last."""
+    ours = {_COMPONENTS.get(name.lower(), "") for name in _brought(frames)}
+    return tuple(name for name in ("sds", "sdc", "rexray") if name in ours - receipts.keys())
 
 
 def _active(frames: Mapping[str, Frame], init: str, name: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from simulation import host_frames
 from simulation.host_disks import SimulatedDisk
+from simulation.host_packages import database_name
 
 if TYPE_CHECKING:
     from simulation.host import SimulatedHost
@@ -66,6 +67,9 @@ def _software(host: SimulatedHost) -> Iterable[str]:
     rpm = "".join(f"{name} {version}\n" for name, version in there.items())
     yield frame("packages-deb", deb if is_deb else "", 1 if is_deb else 127)
     yield frame("packages-rpm", "" if is_deb else rpm, 127 if is_deb else 1)
+    brought = host.installed_by_us - host.unpacked.keys()
+    names = sorted(database_name(host, component) for component in brought)
+    yield frame("brought", "".join(f"{name}\t1\n" for name in names), int(not names))
     for tool in ("rexray", "dvdcli"):
         yield from _tool(host, tool)
     for service in _SERVICES:

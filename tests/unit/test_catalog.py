@@ -469,6 +469,20 @@ def test_an_sdc_whose_module_is_an_older_one_is_not_done() -> None:
     assert plan(waits)["sdc"].state == "wanted"
 
 
+@pytest.mark.parametrize("component", ["sds", "sdc", "rexray"])
+def test_a_step_of_ours_that_left_no_receipt_is_not_done(component: str) -> None:
+    """It was killed when all that a survey sees was there already, and something was not."""
+    cut = attrs.evolve(DONE, unfinished=(component,))
+    assert plan(cut)[component].state == "wanted"
+    assert (
+        plan(cut, components={component: "adopt"})[component].state
+        == plan(DONE, components={component: "adopt"})[component].state
+    )
+    assert plan(cut, catalog=None)[component].state == "satisfied", (
+        "nothing is there to end it with"
+    )
+
+
 def test_a_service_that_no_boot_starts_is_not_done() -> None:
     for service, step in (("sds", "sds"), ("scini", "sdc")):
         off = attrs.evolve(DONE, states={service: Service(state="active", boot="disabled")})

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from domain.facts import Facts
 from install_steps.facts import parse_survey
 from install_steps.texts import script_text
 from simulation.host_survey import frame, result_line
@@ -24,6 +25,10 @@ DIGEST: Final = "a" * 64
 
 def surveyed(family: str, **more: tuple[str, int]) -> dict[str, str]:
     """Packages by the survey of a host with a REX-Ray that its package database does not know."""
+    return dict(facts_of(family, **more).packages)
+
+
+def facts_of(family: str, **more: tuple[str, int]) -> Facts:
     frames = {
         "os-release": ("ID=debian\n" if family == "deb" else "ID=centos\n", 0),
         "uname": ("3.10.0-1160.el7.x86_64 x86_64\n", 0),
@@ -36,7 +41,7 @@ def surveyed(family: str, **more: tuple[str, int]) -> dict[str, str]:
     }
     text = "".join(frame(name, body, status) for name, (body, status) in frames.items())
     end = result_line("survey", changed=False, reason="surveyed", extra={"frames": len(frames)})
-    return dict(parse_survey(text + end).packages)
+    return parse_survey(text + end)
 
 
 def test_the_survey_believes_our_record_where_rpm_was_killed() -> None:
@@ -98,3 +103,14 @@ def test_a_step_leaves_the_program_of_somebody_else(
     tmp_path: Path, family: str, record: str
 ) -> None:
     assert step_says(tmp_path, family, record) == "78 other-version"
+
+
+def test_what_we_brought_and_no_receipt_tells_of_is_unfinished() -> None:
+    record = "libaio\t0.3\nEMC-ScaleIO-sds\t2.0\nEMC-ScaleIO-sdc\t2.0\nrexray\t0.11.4-1\n"
+    entries = (
+        '{"version":1,"entries":[{"step":"sds","state":"kept"},{"step":"sdc","state":"open"}]}'
+    )
+    found = facts_of("rpm", brought=(record, 0), receipt=(entries, 0))
+    assert found.unfinished == ("rexray",)
+    assert facts_of("rpm", brought=(record, 0)).unfinished == ("sds", "sdc", "rexray")
+    assert facts_of("rpm", receipt=(entries, 0)).unfinished == ()
