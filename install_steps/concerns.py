@@ -180,4 +180,4 @@ def _named(folders: Iterable[str]) -> str:
 
 
 def _mib(count: int) -> str:
-    return f"{count // MIB} MiB"
+    return f"{count // MIB} MiB" if count >= MIB else f"{count // 1024} KiB"
