@@ -40,7 +40,7 @@ class Household:
             record = AgentRecord(host=host, agent_id="", phase=Phase.SEEN, since=self.wall())
             actor = self._make(record, stored=None)
             if self._nursery is not None:
-                self._nursery.start_soon(_run, actor)
+                self._nursery.start_soon(_run_agent, actor)
         return actor.mailbox
 
     def restore(self, record: AgentRecord) -> None:
@@ -50,7 +50,7 @@ class Household:
     def start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         for actor in list(self.actors.values()):
-            nursery.start_soon(_run, actor)
+            nursery.start_soon(_run_agent, actor)
 
     def views(self) -> list[AgentView]:
         """As the store has them: no decision stands on what a crash would take back."""
@@ -74,5 +74,5 @@ class Household:
         return actor
 
 
-async def _run(actor: AgentActor) -> None:
+async def _run_agent(actor: AgentActor) -> None:
     await supervise(actor.mailbox.vitals, actor.run, quarantine=True)

@@ -124,14 +124,14 @@ def ensure_package(
         return action
     if host.dials.version_wrong:
         raise EndError(65, "version", f"the file for {component} holds another version")
+    if action == "install":
+        host.installed_by_us.add(component)  # the record comes first
     if host.dials.packages_locked:
         raise EndError(75, "package-lock", "another program holds the package database")
     host.change()
     host.half_installed.pop(name, None)
     host.damaged.discard(name)
     host.packages[name] = _as_database_has_it(host, wanted)
-    if action == "install":
-        host.installed_by_us.add(component)
     return action
 
 

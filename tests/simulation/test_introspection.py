@@ -34,6 +34,7 @@ SINGLE: Final = {
     "master-writer": "master_link",
     "offer-broker": "offer_broker",
     "roster": "roster",
+    "framework-closer": "framework_closer",
     "rollout-gate": "rollout_gate",
     "gateway-poller": "gateway_poller",
     "health-monitor": "health_monitor",
@@ -134,7 +135,7 @@ def test_trios_tasks_are_shown_as_a_tree_with_what_they_wait_for() -> None:
         assert "actors.supervision.supervise" in text
         lines = text.splitlines()
         depth = {line.strip().split("  in ")[0]: len(line) - len(line.lstrip()) for line in lines}
-        assert any(name.endswith("Service._run_agent") for name in depth)
+        assert any(name.endswith("household._run_agent") for name in depth)
         assert len(set(depth.values())) > 2
         waits = {line.partition("  in ")[2].partition(" (")[0] for line in lines}
         assert {"Mailbox.receive", "Service.run", "Roster._poll"} <= waits
