@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import glob
 import hashlib
 import http.client
 import json
@@ -118,11 +119,17 @@ def receipts(host: Host) -> dict[str, Json]:
 # -- files ----------------------------------------------------------------------------------------
 
 
+def files_below(top: Path) -> Iterator[Path]:
+    """All but folders; those that go meanwhile are passed over."""
+    for folder, _, names in os.walk(top):
+        yield from (Path(folder, name) for name in names)
+
+
 def written(host: Host) -> dict[str, str]:
     """Path in the host -> digest, for all that differs from the bare tree, the host's own aside."""
     top = host.folder / "upper"
     found = {}
-    for path in top.rglob("*"):
+    for path in files_below(top):
         inside = f"/{path.relative_to(top)}"
         if not OWN_LIFE.match(inside) and not path.is_dir():
             found[inside] = _digest(path)
@@ -148,7 +155,7 @@ def files_with(secret: str, *folders: Path) -> list[Path]:
     """Every file below these folders that holds it, in any of its spellings."""
     found = []
     for folder in folders:
-        for path in folder.rglob("*"):
+        for path in files_below(folder):
             if path.is_symlink() or not path.is_file():
                 continue
             with contextlib.suppress(OSError):  # it went away meanwhile
@@ -252,7 +259,9 @@ class ProcessWatch:
             self.looks += 1
 
     def _look_at_files(self) -> None:
-        for path in self._hosts.glob(WORKING_FILES):
+        # Unlike a path's own, this one goes on where a folder has just gone.
+        for found in glob.iglob(WORKING_FILES, root_dir=self._hosts, include_hidden=True):
+            path = self._hosts / found
             with contextlib.suppress(OSError):  # the step has ended
                 content = path.read_bytes()
                 self.files.add(path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import hashlib
 import json
 import os
@@ -80,8 +81,9 @@ def _paths(top: Path) -> Iterator[Path]:
     for path in (top / PROGRAMS).iterdir() if (top / PROGRAMS).is_dir() else ():
         if path.name in OUR_PROGRAMS or is_temporary(path.name):
             yield path
-    for sandbox in top.glob(SANDBOXES):
-        yield from sandbox.glob("step.*")
+    # Unlike a path's own, this one goes on where a folder has just gone.
+    for found in glob.iglob(f"{SANDBOXES}/step.*", root_dir=top, include_hidden=True):
+        yield top / found
 
 
 def _content(path: Path) -> bytes | None:
