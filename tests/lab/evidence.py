@@ -259,8 +259,9 @@ class ProcessWatch:
             self.looks += 1
 
     def _look_at_files(self) -> None:
-        # Unlike a path's own, this one goes on where a folder has just gone.
-        for found in glob.iglob(WORKING_FILES, root_dir=self._hosts, include_hidden=True):
+        # A path's own ends where a folder has just gone.
+        working = glob.iglob(WORKING_FILES, root_dir=self._hosts, include_hidden=True)  # noqa: PTH207
+        for found in working:
             path = self._hosts / found
             with contextlib.suppress(OSError):  # the step has ended
                 content = path.read_bytes()

@@ -81,9 +81,9 @@ def _paths(top: Path) -> Iterator[Path]:
     for path in (top / PROGRAMS).iterdir() if (top / PROGRAMS).is_dir() else ():
         if path.name in OUR_PROGRAMS or is_temporary(path.name):
             yield path
-    # Unlike a path's own, this one goes on where a folder has just gone.
-    for found in glob.iglob(f"{SANDBOXES}/step.*", root_dir=top, include_hidden=True):
-        yield top / found
+    # A path's own ends where a folder has just gone.
+    left = glob.iglob(f"{SANDBOXES}/step.*", root_dir=top, include_hidden=True)  # noqa: PTH207
+    yield from (top / found for found in left)
 
 
 def _content(path: Path) -> bytes | None:
