@@ -7,7 +7,7 @@ from typing import Final
 
 from simulation.host import Receipt, SimulatedHost
 from tests.lab.situations.claim import DATA, IN_USE, MAKE_EXT4, PARTITION
-from tests.lab.situations.isolator import CLOSED, POSIX, set_flag
+from tests.lab.situations.isolator import CLOSED, POSIX, STOPPED, set_flag
 from tests.lab.situations.table import (
     CONTAINER,
     HOLD_LOCK,
@@ -125,7 +125,9 @@ ROWS: Final = (
     _AGENT(name="an agent with another launcher", real=POSIX, model=with_values(launcher="posix")),
     _AGENT(
         name="an agent that owns a disk",
-        real="rm -f /var/lib/mesos/meta/slaves/latest\n" + set_flag("resources", _RESOURCES),
+        # Stopped before: one that registers just now would write the link again.
+        real=f"{STOPPED}\nrm -f /var/lib/mesos/meta/slaves/latest\n"
+        + set_flag("resources", _RESOURCES),
         model=with_values(agent_resources=_RESOURCES),
     ),
     Situation(name="an agent with the volume isolator", step="survey", base="isolated"),
