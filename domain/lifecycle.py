@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, assert_never
 
-from domain import effects, inbox, progress, reboots, removal, statuses, waiting
+from domain import effects, inbox, progress, reboots, removal, statuses, turns, waiting
 from domain.agent import Phase, Signal, TaskRef, TaskState
 from domain.draft import REBOOT_PATIENCE_S, Agent, Draft, Moment, Rules
-from domain.facts import Facts, Receipt
+from domain.facts import Facts
 from domain.job import last_word
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY, Claim, is_own
 
@@ -27,7 +27,6 @@ REXRAY: Final = "rexray"
 SPARED: Final = "REX-Ray and the volume isolator are in effect without a reboot"
 STALE_S: Final = 60.0  # a survey that ended so long ago may have missed a reboot
 STALE_AGAIN_S: Final = 600.0  # with clocks that far apart, one survey more in ten minutes
-WATCH_PATIENCE_S: Final = 600.0  # the host's own timer rolls back after 300 s
 
 
 def decide(
@@ -64,7 +63,7 @@ def _handle(draft: Draft, message: inbox.AgentInbox) -> None:  # noqa: C901 - on
         case inbox.RebootGranted():
             _reboot_granted(draft, message)
         case inbox.RestartGranted():
-            _restart_granted(draft)
+            turns.granted(draft)
         case inbox.Waiting():
             draft.change(reason=message.reason)
         case inbox.StorageAnswer():
@@ -269,7 +268,7 @@ def _after_survey(draft: Draft) -> None:
     record = draft.record
     if record.phase is Phase.REBOOTING and record.reboot is not None:
         if draft.same_boot():
-            if any(r.step == REBOOT and r.state == "rolled-back" for r in _receipts(draft)):
+            if any(r.step == REBOOT and r.state == "rolled-back" for r in turns.receipts(draft)):
                 draft.uncount(REBOOT)  # the gate's no is not the agent's fault
                 draft.deny_reboot("the host asked for its permit, and did not get it")
             elif draft.moment.unix - record.since > REBOOT_PATIENCE_S:
@@ -284,10 +283,9 @@ def _after_survey(draft: Draft) -> None:
         return  # held or failed meanwhile: the facts are kept, nothing moves
     if record.reboot is not None and not draft.same_boot():
         draft.drop_reboot()  # somebody else rebooted it
-    watched = any(r.step == AGENT_RESTART and r.state == "open" for r in _receipts(draft))
-    watched = watched and draft.moment.unix - record.since < WATCH_PATIENCE_S
+    watched = turns.is_watched(draft)
     if not watched:
-        _settle_turn(draft)
+        turns.settle(draft)
     elif not record.restarting:  # the store was lost, or the operator has held it meanwhile
         draft.change(restarting="armed")
         draft.do(effects.AskRestart(begun=True))
@@ -310,37 +308,6 @@ def _after_survey(draft: Draft) -> None:
         draft.signal(Signal.HOLD, "observe mode: the plan is shown, nothing is changed")
     else:
         draft.signal(Signal.SURVEYED)
-
-
-def _settle_turn(draft: Draft) -> None:
-    """What became of the restart, by the host's own word and by what it shows now."""
-    record = draft.record
-    rolled_back = any(
-        r.step == AGENT_RESTART and r.state == "rolled-back" for r in _receipts(draft)
-    )
-    wanted = any(s.restarts_agent and s.state in ("wanted", "blocked") for s in draft.plan.steps)
-    if rolled_back and wanted and record.undone != "forgiven":
-        draft.change(undone="halt")
-        draft.end_turn("undone")
-    elif not rolled_back or not wanted:
-        if record.undone == "halt":  # mended by hand: nobody has to wait any more
-            draft.do(effects.FreeRestart(outcome="forgiven"))
-        draft.change(undone="")
-    if record.restarting and not wanted:
-        kept = any(r.step == AGENT_RESTART and r.state == "kept" for r in _receipts(draft))
-        draft.end_turn("kept" if kept else "")
-
-
-def _restart_granted(draft: Draft) -> None:
-    """A turn that comes when nothing is to be restarted any more goes back."""
-    if draft.asked.pop("restart", None) is not None:
-        draft.change(restarting="granted", reason="")
-    elif not draft.record.restarting:
-        draft.do(effects.FreeRestart())
-
-
-def _receipts(draft: Draft) -> tuple[Receipt, ...]:
-    return draft.record.facts.receipts if draft.record.facts is not None else ()
 
 
 def _reboot_granted(draft: Draft, message: inbox.RebootGranted) -> None:

@@ -31,12 +31,20 @@ def isolator(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
         host.write_receipt("isolator", "kept")
         return Ended(code=0, reason="holds")
     can_arm(host)  # what is written is watched from then on
+    _nothing_armed(host)
     _writable(host, environment)
     host.change()
     host.isolation_before = host.isolation_before or host.isolation
     host.next_isolation = tuple(wanted.split(","))
     host.write_receipt("isolator", "kept")
     return Ended(code=21, reason="agent-restart", sentence="it holds after an agent restart")
+
+
+def _nothing_armed(host: SimulatedHost) -> None:
+    open_one = host.receipts.get("agent-restart")
+    still_open = open_one is not None and open_one.state == "open"
+    if still_open and host.armed_restart:  # a watcher that died with its task judges nothing
+        raise EndError(75, "armed-already", "a restart of the agent is already under way")
 
 
 def _flags_open(host: SimulatedHost) -> None:
@@ -64,10 +72,7 @@ def agent_restart(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     can_arm(host)
     need(environment, "ISOLATION_TO", "MASTER_ENDPOINT")
     _known_unit(host, environment)
-    open_one = host.receipts.get("agent-restart")
-    still_open = open_one is not None and open_one.state == "open"
-    if still_open and host.armed_restart:  # a watcher that died with its task judges nothing
-        raise EndError(75, "armed-already", "a restart of the agent is already under way")
+    _nothing_armed(host)
     if host.dials.agent_down:
         raise EndError(75, "flags", "the agent does not answer")
     _flags_open(host)

@@ -169,6 +169,9 @@ if [ "$EFFECTIVE" = yes ]; then
     finish 0 holds
 fi
 can_arm
+if receipt_is_open agent-restart && { is_armed "$ARMED" || is_armed "$GUARD"; }; then
+    finish 75 armed-already "a restart of the agent is under way, and may undo what is written now: it is tried again"
+fi
 find_style
 mkdir -p "$CHECKPOINT_DIR" "$BACKUP"
 chmod 0700 "$STATE_DIR/backup" "$BACKUP"

@@ -76,6 +76,24 @@ def test_a_turn_lasts_until_the_host_says_how_the_restart_ended() -> None:
     assert story.launched().count("agent-restart") == 1
 
 
+def test_a_restart_step_that_was_killed_is_tried_again_and_not_waited_for() -> None:
+    """Its receipt is open, but nobody may watch: the step itself sees whether somebody does."""
+    story = host()
+    story.until_running("agent-restart")
+    story.receipt = "open"
+    story.installed.discard("isolator")  # not in effect yet
+    begun = story.now
+    story.ends(137, stderr="Killed")
+    story.until_running("agent-restart")
+    assert story.launched().count("agent-restart") == 2
+    assert story.now - begun < 300.0, "of virtual time"
+    assert outcomes(story) == []
+    story.receipt = "kept"
+    story.ends(0)
+    story.until_phase(Phase.READY)
+    assert outcomes(story) == ["kept"]
+
+
 def test_a_turn_outlives_the_process() -> None:
     story = armed()
     story.process_restarts()

@@ -74,6 +74,7 @@ def _edited(host: SimulatedHost) -> None:
 ROWS: Final = (
     _AGENT(name="a plain agent"),
     _AGENT(name="already written, not yet in effect", before=("isolator",)),
+    _AGENT(name="a restart is armed", before=("isolator", "agent-restart")),
     Situation(name="already in effect", step="isolator", base="isolated"),
     _AGENT(name="the lock is held", real=HOLD_LOCK, model=dials(lock_held=True)),
     _AGENT(
