@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -109,8 +110,8 @@ class Settings:
         "log.format", "json", choice("json", "text"), "One JSON object a line, or for people.")
     debug: bool = _switch("debug", "No host is rebooted: what needs it waits.", was="DEBUG")
     mode: str = row(
-        "mode", "run", choice("run", "observe", unbuilt={"ask": "not built: take run or observe"}),
-        "Do the work, or survey everything and change nothing.")
+        "mode", "run", choice("run", "ask", "observe"),
+        "Do the work; begin it on the operator's word; or survey everything and change nothing.")
     compat_env: bool = _switch(
         "compat.env", "Read also the original's variables USER, HOSTNAME, DEBUG and ROLE.")
     experimental: bool = _switch("experimental", "", was="EXPERIMENTAL", unbuilt=MDM)
@@ -323,6 +324,16 @@ class Settings:
         "rollout.parallel", 10, whole(1, 10000), "Agents that are worked on at a time.")
     rollout_reboots: int = row(
         "rollout.reboots", 1, whole(0, 100), "Hosts that may reboot at a time; 0: none.")
+    rollout_canary: int = row(
+        "rollout.canary", 1, whole(0, 10000),
+        "Agents that go first where there are more than -rollout.parallel; 0: none.")
+    rollout_share: int = row(
+        "rollout.share", 25, whole(0, 100, "PERCENT"),
+        "Percent of the agents that go next, before all the others; 0: none.")
+    rollout_halt: int = row(
+        "rollout.halt", 20, whole(0, 100, "PERCENT"),
+        "Percent of the agents (at least three, or the canary) whose failure halts the rollout; "
+        "0: never.")
     retry_attempts: int = row(
         "retry.attempts", 5, whole(1, 1000), "Tries of a step before its agent has failed.")
     health_capacity_high: int = row(
@@ -371,8 +382,16 @@ class Settings:
         return self.scaleio_preconfig_gateway or self.scaleio_lbgateway
 
     @property
+    def pillars(self) -> frozenset[str]:
+        """Hosts of masters, Gateway and ZooKeeper, as far as the operator names them."""
+        store = self.store_uri.rpartition("@")[2].removeprefix("zk://").partition("/")[0]
+        named = [*self._seen_from_masters(), self.gateway_address, *store.split(",")]
+        parts = (urlsplit(one if "://" in one else f"//{one}") for one in named if one)
+        return frozenset(part.hostname for part in parts if part.hostname)
+
+    @property
     def reboots_at_a_time(self) -> int:
-        return 0 if self.debug else self.rollout_reboots
+        return 0 if self.debug or self.mode == "observe" else self.rollout_reboots
 
     @property
     def rest_bind(self) -> str:

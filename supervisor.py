@@ -141,6 +141,7 @@ class Service:
     def _compose(self) -> None:
         """Every actor, from its mailbox and the collaborators it may speak to."""
         settings, outside, board = self.settings, self.outside, self.board
+        installer = outside.installer(self)
         self.link = MasterLink(
             mesos=outside.mesos,
             leaders=outside.leaders,
@@ -206,7 +207,16 @@ class Service:
             agents=self.household.mailbox_of,
             board=board,
             chance=outside.chance,
-            limits=self._rollout_limits(),
+            limits=rollout.Limits(
+                parallel=settings.rollout_parallel,
+                reboots=settings.reboots_at_a_time,
+                own_addresses=outside.own_addresses | {settings.rest_advertised.strip("[]")},
+                own_names=outside.own_names,
+                own_may_reboot=outside.store.kind != "sqlite",
+                pillars=settings.pillars,
+            ),
+            journal=self.journal,
+            stages=installer.stages(),
         )
         self.poller = GatewayPoller(
             mailbox=self.poller_box,
@@ -238,7 +248,7 @@ class Service:
             poller=self.poller_box,
             board=board,
             sandbox=outside.sandbox,
-            installer=outside.installer(self),
+            installer=installer,
             chance=outside.chance,
             rules=Rules(
                 mode=settings.mode,
@@ -250,15 +260,6 @@ class Service:
             agent_scheme=lambda: self.session.base.partition("://")[0] or "http",
             redact=self.redactor,
             on_stored=outside.on_stored,
-        )
-
-    def _rollout_limits(self) -> rollout.Limits:
-        return rollout.Limits(
-            parallel=self.settings.rollout_parallel,
-            reboots=0 if self.settings.mode == "observe" else self.settings.reboots_at_a_time,
-            own_addresses=self.outside.own_addresses | {self.settings.rest_advertised.strip("[]")},
-            own_names=self.outside.own_names,
-            own_may_reboot=self.outside.store.kind != "sqlite",
         )
 
     def _set_suppressed(self, value: bool) -> None:  # noqa: FBT001 - a callback of one value
@@ -333,6 +334,7 @@ class Service:
             )
         for record in known.agents:
             self._restore(record)
+        self.gate.restore_word(known.rollout)
         self.closer.restore(known.closing)
 
     def _restore(self, record: AgentRecord) -> None:
@@ -378,11 +380,17 @@ class Service:
             patience_s=EDGE_PATIENCE_S * 4,
         )
 
-    def command(self, name: str, host: str) -> tuple[int, str]:
-        """hold, resume, retry for one agent; refused with 503 when its mailbox is full.
+    async def rollout_order(self, word: str) -> tuple[int, str]:
+        """pause, resume, abort or start; answered when it is stored."""
+        return await questions.ask(
+            self.gate_box,
+            lambda answer: messages.RolloutOrder(word=word, answer=answer),
+            who="the rollout gate",
+            patience_s=EDGE_PATIENCE_S * 4,
+        )
 
-        register, for no agent: as a new framework, where the id is dead.
-        """
+    def command(self, name: str, host: str) -> tuple[int, str]:
+        """One agent's, refused with 503 if its mailbox is full; register is the framework's."""
         if name == "register":
             return self.closer.register() or self.link.register_anew()
         refusal = self.closer.refusal(name)

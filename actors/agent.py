@@ -25,6 +25,7 @@ from domain.joining import JoinSpec
 from domain.layout import Layout
 from domain.lifecycle import decide
 from domain.plan import KEEPER, SURVEY, Plan, PlannedStep
+from domain.stages import Stages
 from protocol.mesos import calls
 
 SANDBOX_PATIENCE_S: Final = 30.0
@@ -49,6 +50,9 @@ class Installer(Protocol):
     def join_spec(self, record: AgentRecord) -> JoinSpec: ...
 
     def probe_pool(self, record: AgentRecord) -> str: ...
+
+    def stages(self) -> Stages:
+        """How a rollout goes, and what tells one from the next."""
 
 
 @attrs.define

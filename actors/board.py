@@ -175,6 +175,22 @@ class Condition:
     since: float
 
 
+@attrs.frozen(kw_only=True)
+class RolloutSnapshot:
+    """`state`: running, paused, aborted, halted, asking. `stage`: canary, share, all."""
+
+    state: str = "running"
+    stage: str = "all"
+    allowed: int = 0  # agents that may have begun, done ones included
+    concerned: int = 0
+    done: int = 0
+    under_way: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()  # at work, and not forgiven
+    why: str = ""  # nobody begins
+    estimate_s: float | None = None
+    estimate: str = ""
+
+
 @attrs.define
 class Board:
     """One per process. `changed` wakes whoever waits for any change."""
@@ -192,7 +208,8 @@ class Board:
     store_kind: str = ""
     hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> host
     next_in_line: frozenset[str] = frozenset()  # hosts that the gate lets work next
-    gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no reboot yet
+    gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no place or reboot yet
+    rollout: RolloutSnapshot = attrs.field(factory=RolloutSnapshot)
     revision: int = 0
     _changed: trio.Event = attrs.field(factory=trio.Event)
 

@@ -223,6 +223,14 @@ class SnapshotTaken:
     """The poller has a new snapshot of the storage cluster."""
 
 
+@attrs.frozen(kw_only=True)
+class RolloutOrder:
+    """pause, resume, abort, start: answered when it is stored."""
+
+    word: str
+    answer: Callable[[int, str], None]
+
+
 GateInbox = (
     AskSlot
     | FreeSlot
@@ -232,6 +240,7 @@ GateInbox = (
     | FreeRestart
     | AskPermit
     | SnapshotTaken
+    | RolloutOrder
 )
 
 # -- the Gateway poller: commands wait in its bounded mailbox, asked anew by the agent ----------

@@ -12,6 +12,7 @@ from domain import records
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
 from domain.records import FrameworkRecord, InstallationRecord
+from domain.stages import RolloutRecord
 
 
 @attrs.frozen(kw_only=True)
@@ -20,12 +21,14 @@ class Recollection:
 
     framework: FrameworkRecord | None
     closing: ClosingRecord | None
+    rollout: RolloutRecord
     agents: tuple[AgentRecord, ...]
 
 
 def recollect(stored: Mapping[str, bytes]) -> Recollection:
     """Raises RecordError where a record can't be read."""
     framework, closing = stored.get(records.FRAMEWORK_KEY), stored.get(records.CLOSING_KEY)
+    word = stored.get(records.ROLLOUT_KEY)
     return Recollection(
         framework=None
         if framework is None
@@ -33,6 +36,9 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
         closing=None
         if closing is None
         else records.decode(closing, ClosingRecord, key=records.CLOSING_KEY),
+        rollout=RolloutRecord()
+        if word is None
+        else records.decode(word, RolloutRecord, key=records.ROLLOUT_KEY),
         agents=tuple(
             records.decode(stored[key], AgentRecord, key=key)
             for key in sorted(stored)

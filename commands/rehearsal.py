@@ -346,6 +346,7 @@ class Rehearsal:
             permits=service.permit,
             commands=self.command,
             orders=self.framework_order,
+            rollout=self.rollout_order,
             now=trio.current_time,
             wall=self.wall,
             version=VERSION,
@@ -366,6 +367,13 @@ class Rehearsal:
             return 503, "no scheduler runs"
         return await self.service.framework_order(wish)
 
+    async def rollout_order(self, word: str) -> tuple[int, str]:
+        for host in self.world.hosts:
+            self.checkers.commanded(host)
+        if self.service is None:
+            return 503, "no scheduler runs"
+        return await self.service.rollout_order(word)
+
     async def replies(self) -> list[tuple[str, str]]:
         """What every readable endpoint says now: for the secrets checker."""
         service = self.service
@@ -382,7 +390,8 @@ class Rehearsal:
 
 READABLE: Final = (
     "/", "/ui", "/version", "/api/state", "/healthz", "/readyz", "/metrics", "/v1/agents",
-    "/v1/conditions", "/v1/storage", "/v1/plan", "/v1/status", "/debug/actors", "/debug/tasks",
+    "/v1/conditions", "/v1/rollout", "/v1/storage", "/v1/plan", "/v1/status",
+    "/debug/actors", "/debug/tasks",
 )  # fmt: skip
 VERSION: Final = "1.0.0"
 

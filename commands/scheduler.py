@@ -277,6 +277,7 @@ async def _web(
         permits=service.permit,
         commands=service.command,
         orders=service.framework_order,
+        rollout=service.rollout_order,
         now=trio.current_time,
         wall=time.time,  # noqa: TID251 - shown to people
         version=version(),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, assert_never
 
 from domain import effects, inbox, progress, reboots, removal, statuses, turns, waiting
-from domain.agent import Phase, Signal, TaskRef, TaskState
+from domain.agent import AT_REST, AgentRecord, Phase, Signal, TaskRef, TaskState
 from domain.draft import REBOOT_PATIENCE_S, Agent, Draft, Moment, Rules
 from domain.facts import Facts
 from domain.job import last_word
@@ -86,7 +86,7 @@ def _started(draft: Draft) -> None:
         draft.do(effects.Track(task_id=record.keeper.task_id, agent_id=record.keeper.agent_id))
     if record.phase in PAST_INSTALLING and draft.plan.next_wanted(frozenset(record.done)):
         draft.doubt("the settings ask for more than was installed: looking again")
-    if record.phase is Phase.HELD and record.held_by == "observe" and draft.rules.mode == "run":
+    if record.phase is Phase.HELD and record.held_by == "observe" and draft.rules.mode != "observe":
         draft.change(held_by="")
         draft.signal(Signal.RESUME, "observe mode is over")
 
@@ -353,6 +353,11 @@ def _storage(draft: Draft, message: inbox.StorageAnswer) -> None:
             draft.pause(at_least=10.0)
 
 
+def _stands_still(record: AgentRecord) -> bool:
+    """Nothing of the rollout is under way there."""
+    return record.phase in AT_REST or bool(record.held_by) or record.removal is not None
+
+
 def _command(draft: Draft, message: inbox.Command) -> None:
     if message.name in ("hold", "drain", "uninstall", "retry"):
         reboots.operator_speaks(draft, message.name)
@@ -360,6 +365,16 @@ def _command(draft: Draft, message: inbox.Command) -> None:
         case "hold":
             draft.change(held_by="operator")
             draft.signal(Signal.HOLD, "held by the operator; resume it to go on")
+        case "abort" if _stands_still(draft.record):
+            pass
+        case "abort":
+            draft.change(held_by="rollout")
+            draft.signal(Signal.HOLD, progress.ABORTED)
+        case "take-up" if draft.record.held_by != "rollout":
+            pass
+        case "take-up":
+            draft.change(held_by="")
+            draft.signal(Signal.RESUME, "the rollout is resumed")
         case "drain" | "uninstall":
             removal.ask(draft)
         case "resume" if removal.resume(draft):

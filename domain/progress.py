@@ -15,6 +15,7 @@ STORAGE_PATIENCE_S: Final = 180.0  # a join is a dozen calls of up to 10 s
 CLAIM_FRESH_S: Final = 120.0
 LOOK_AFTER_MAX_S: Final = 120.0  # a wall clock that was set back must not hold an agent
 BLOCKED: Final = "what was missing"
+ABORTED: Final = "held, since the rollout was aborted; resume the rollout, or this agent"
 BLOCKED_LOOK_S: Final = 900.0  # an operator who mended the cause need not tell us
 CHANGING: Final = frozenset(
     {Phase.INSTALLING, Phase.JOINING, Phase.REBOOT_WANTED, Phase.ACTIVATING}
@@ -66,6 +67,8 @@ def _hold_if_told(draft: Draft) -> None:
         return
     if draft.record.held_by == "operator" and phase is not Phase.FAILED:
         draft.signal(Signal.HOLD, "held by the operator; resume it to go on")
+    elif draft.record.held_by == "rollout" and phase is not Phase.FAILED:
+        draft.signal(Signal.HOLD, ABORTED)
     elif draft.rules.mode == "observe" and phase in CHANGING:
         draft.change(held_by="observe")
         draft.signal(Signal.HOLD, "observe mode: the plan is shown, nothing is changed")

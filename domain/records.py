@@ -9,11 +9,13 @@ import msgspec
 
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
+from domain.stages import RolloutRecord
 
 VERSION: Final = 1
 FRAMEWORK_KEY: Final = "framework"
 CLOSING_KEY: Final = "closing"
 GATEWAY_KEY: Final = "gateway"
+ROLLOUT_KEY: Final = "rollout"
 INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
 
@@ -49,7 +51,14 @@ class GatewayRecord:
     fingerprint: str
 
 
-Record = AgentRecord | ClosingRecord | FrameworkRecord | InstallationRecord | GatewayRecord
+Record = (
+    AgentRecord
+    | ClosingRecord
+    | FrameworkRecord
+    | InstallationRecord
+    | GatewayRecord
+    | RolloutRecord
+)
 
 
 def encode(body: Record) -> bytes:

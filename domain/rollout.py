@@ -22,6 +22,7 @@ class Limits:
     own_addresses: frozenset[str] = frozenset()
     own_names: frozenset[str] = frozenset()
     own_may_reboot: bool = True
+    pillars: frozenset[str] = frozenset()  # addresses of masters, Gateway, ZooKeeper; not of MDMs
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +77,37 @@ def may_restart(
         names = ", ".join(sorted(others))
         return f"{len(others)} Mesos agents are being restarted ({names}), each watched by its host"
     return ""
+
+
+def pillar_waits(
+    address: str,
+    *,
+    away: Mapping[str, str],
+    storage: StorageSnapshot | None,
+    now: float,
+    limits: Limits,
+) -> str:
+    """Of the hosts that carry an MDM, the Gateway, a master or ZooKeeper one is away at a time.
+
+    `away`: host -> address of the others that are restarted, rebooted, missing or lost. Empty
+    if this one may go, too; else why not.
+    """
+    members = frozenset(storage.member_addresses) if storage is not None else frozenset()
+    pillars = limits.pillars | members
+    if storage is None or address not in pillars:
+        return ""
+    if address in members:
+        if storage.taken_at < now - SNAPSHOT_AGE_MAX_S:
+            return STALE
+        if not storage.mdm_normal:
+            return f"it is an MDM, and the MDM cluster is not normal ({storage.mdm_detail})"
+    others = sorted(host for host, there in away.items() if there in pillars)
+    if not others:
+        return ""
+    return (
+        "it carries a part of the cluster's control (MDM, Gateway, Mesos master or ZooKeeper), "
+        f"and so does {others[0]}, which is away"
+    )
 
 
 def halted_by(host: str, missing: frozenset[str]) -> str:

@@ -5,6 +5,7 @@ Pure but for `seal`, whose ciphertext differs each time by design.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout, layout_of
 from domain.plan import CLAIM, KEEPER, Plan, PlannedStep, in_pool
+from domain.stages import Stages
 from domain.storage import StorageSnapshot
 from install_steps.catalog import (
     STEPS,
@@ -56,6 +58,26 @@ class Assembly:
     overrides: tuple[Override, ...] = ()
     mirrored: frozenset[str] = frozenset()  # SHA-256 of the packages that we serve ourselves
     _texts: dict[str, str] = attrs.field(factory=dict, init=False)
+
+    def plan_id(self) -> str:
+        """A digest of what is rolled out: another catalog or layout is another rollout."""
+        settings = self.settings
+        wanted = (
+            self.catalog, self.extras, self.overrides, settings.components_sds,
+            settings.components_sdc, settings.components_rexray, settings.components_dvdcli,
+        )  # fmt: skip
+        return hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]
+
+    def stages(self) -> Stages:
+        settings = self.settings
+        return Stages(
+            canary=settings.rollout_canary,
+            share=settings.rollout_share,
+            halt=settings.rollout_halt,
+            parallel=settings.rollout_parallel,
+            asks=settings.mode == "ask",
+            plan=self.plan_id(),
+        )
 
     # -- reading ------------------------------------------------------------------------------
 

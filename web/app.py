@@ -22,7 +22,7 @@ from web.packages import PATH as PACKAGES
 from web.packages import PackageFiles
 from web.page import Page
 from web.replies import Redact, error_reply, json_reply
-from web.site import Commands, Orders, Permits, Site
+from web.site import Commands, Orders, Permits, RolloutWords, Site
 from web.views import Times
 
 
@@ -34,6 +34,7 @@ def create_app(
     permits: Permits,
     commands: Commands,
     orders: Orders,
+    rollout: RolloutWords,
     now: Callable[[], float],
     wall: Callable[[], float],
     version: str,
@@ -54,6 +55,7 @@ def create_app(
         permits=permits,
         commands=commands,
         orders=orders,
+        rollout=rollout,
         times=times,
         version=version,
         stop=stop,

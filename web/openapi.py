@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 from starlette.requests import Request
 
-from web.site import COMMANDS, Site
+from web.site import COMMANDS, ROLLOUT_WORDS, Site
 
 Schema = dict[str, object]
 
@@ -63,6 +63,7 @@ def endpoints(site: Site) -> tuple[Endpoint, ...]:
         get("/v1/framework/uninstall", site.framework_uninstall_plan, "The same of all; the order"),
         get("/v1/conditions", site.conditions, "What an operator should know, the worst first"),
         get("/v1/storage", site.storage, "The storage cluster as last seen"),
+        get("/v1/rollout", site.rollout_state, "How far the rollout is, and how long it will take"),
         get("/v1/plan", site.plan, "What is done and left to do on each agent"),
         get("/v1/status", site.status, "How the parts stand"),
         get("/events", site.events, "Server-sent events: `change`", "text/event-stream"),
@@ -108,6 +109,13 @@ def _orders(site: Site) -> tuple[Endpoint, ...]:
             summary="Call the removal of the framework off, before it is torn down",
             method="POST",
             refusals=(401, 403, 409, 503),
+        ),
+        Endpoint(
+            path="/v1/rollout/{word}",
+            answer=site.rollout_order,
+            summary=f"Tell the rollout: {', '.join(ROLLOUT_WORDS)}",
+            method="POST",
+            refusals=(401, 403, 404, 409, 503),
         ),
         Endpoint(
             path="/v1/agents/{host}/{command}",

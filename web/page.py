@@ -101,6 +101,7 @@ def context(board: Board, settings: Settings, times: Times, version: str) -> dic
         "pools": views.pools(seen) if seen else [],
         "conditions": views.conditions(board, times),
         "phases": views.phases(board),
+        "rollout": board.rollout,
         "legend": [phase.value for phase in Phase],
         "agents": [
             {

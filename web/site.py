@@ -27,12 +27,14 @@ from web.replies import Redact, error_reply, json_reply, json_text, text_reply
 from web.views import Times
 
 COMMANDS: Final = ("hold", "resume", "retry", "uninstall", "drain")
+ROLLOUT_WORDS: Final = ("pause", "resume", "abort", "start")
 REGISTER: Final = "register"  # for no agent, but the framework
 _PERMIT_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
 
 Permits = Callable[[str], Awaitable[tuple[int, str]]]
 Commands = Callable[[str, str], tuple[int, str]]  # name, host -> status, sentence
 Orders = Callable[[Wish | None], Awaitable[tuple[int, str]]]  # None: the order is called off
+RolloutWords = Callable[[str], Awaitable[tuple[int, str]]]  # one of ROLLOUT_WORDS
 
 log = structlog.get_logger()
 
@@ -45,6 +47,7 @@ class Site:
     permits: Permits
     commands: Commands
     orders: Orders
+    rollout: RolloutWords
     times: Times
     version: str
     stop: trio.Event
@@ -233,6 +236,19 @@ class Site:
         except OrderError as error:
             return self._error(error.status, str(error))
         return self._told("framework uninstall", *await self.orders(wish))
+
+    async def rollout_state(self, request: Request) -> Response:
+        del request
+        return self._json(views.rollout(self.board))
+
+    async def rollout_order(self, request: Request) -> Response:
+        refusal = self._unauthorised(request)
+        if refusal is not None:
+            return refusal
+        word = request.path_params["word"]
+        if word not in ROLLOUT_WORDS:
+            return self._error(404, f"there is no such word: one of {', '.join(ROLLOUT_WORDS)}")
+        return self._told(f"rollout {word}", *await self.rollout(word))
 
     async def framework_resume(self, request: Request) -> Response:
         refusal = self._unauthorised(request)

@@ -172,6 +172,11 @@ def plan(board: Board, settings: Settings) -> dict[str, object]:
     }
 
 
+def rollout(board: Board) -> dict[str, object]:
+    """Stage, who is under way, why nobody begins, and the estimate with its reason."""
+    return plain(board.rollout)
+
+
 def troubles(board: Board) -> list[str]:
     """Why the service is less than whole, in sentences."""
     found: list[str] = []
@@ -256,6 +261,7 @@ def status(
         "conditions": {severity: severities[severity] for severity in SEVERITIES},
         "master": {**plain(board.link), **times.both(board.link.since)},
         "closing": closing(board),
+        "rollout": rollout(board),
         "offers": _offers(board),
         "gateway": {
             "address": settings.gateway_address,

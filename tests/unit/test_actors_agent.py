@@ -27,6 +27,7 @@ from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout
 from domain.plan import Plan, PlannedStep
+from domain.stages import Stages
 from protocol.mesos import calls
 from tests.unit.actor_doubles import MemoryStore, box, chance, drained, rng
 
@@ -65,6 +66,9 @@ class Script:
         return Plan(
             steps=tuple(PlannedStep(name=name, state="wanted", sentence=why) for name in self.steps)
         )
+
+    def stages(self) -> Stages:
+        return Stages()
 
     def layout(self, record: AgentRecord) -> Layout:
         return Layout(fault_set=f"rack of {record.host}")

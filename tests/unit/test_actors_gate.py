@@ -10,25 +10,29 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.board import Board, GatewaySnapshot, LinkSnapshot
+from actors.board import AgentSnapshot, Board, GatewaySnapshot, LinkSnapshot
+from actors.journal import Journal
 from actors.mailbox import Mailbox
 from actors.messages import (
     AskPermit,
     AskReboot,
+    AskRestart,
     AskSlot,
     FreeReboot,
     FreeSlot,
     GateInbox,
     PollerInbox,
     Refresh,
+    RolloutOrder,
     SnapshotTaken,
 )
 from actors.rollout_gate import PERMIT_PATIENCE_S, RolloutGate
-from domain import inbox
+from domain import inbox, records
 from domain.inbox import AgentInbox
 from domain.rollout import Limits, Rebooting
+from domain.stages import RolloutRecord, Stages
 from domain.storage import SdsState, StorageSnapshot
-from tests.unit.actor_doubles import box, chance, drained
+from tests.unit.actor_doubles import MemoryStore, box, chance, drained
 
 HOSTS = ("a1", "a2", "a3")
 LONG_AGO = StorageSnapshot(taken_at=-1000.0, api_version=(2, 5), system_id="s")
@@ -157,7 +161,9 @@ async def test_a_host_that_holds_a_reboot_goes_before_the_others(
     """They wait for it to be whole again; it must never wait for them."""
     held = Rebooting(host="a3", address=address("a3"), provides_storage=True, permit="p")
     async with gatehouse(rebooting={"a3": held}) as here:
-        await here.tell(AskSlot(host="a1"), AskSlot(host="a2"), AskSlot(host="a3"))
+        await here.tell(AskSlot(host="a1"))
+        await here.tell(AskSlot(host="a2"))
+        await here.tell(AskSlot(host="a3"))
         assert here.heard("a1") == [inbox.SlotGranted()]
         assert here.heard("a2") == []
         assert here.heard("a3") == [inbox.SlotGranted()], "beyond the limit"
@@ -320,3 +326,133 @@ async def test_no_work_is_begun_before_the_storage_cluster_was_seen(
         here.gate.board.gateway = GatewaySnapshot(storage=LONG_AGO)
         await here.tell(SnapshotTaken())
         assert here.heard("a1") == [inbox.SlotGranted()]
+
+
+# -- stages and words --------------------------------------------------------------------------
+
+
+STAGED = Stages(canary=1, share=0, halt=20, parallel=1, plan="p1")
+
+
+class Answers:
+    """What operators were told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, str]] = []
+
+    def order(self, word: str) -> RolloutOrder:
+        return RolloutOrder(word=word, answer=lambda status, text: self.told.append((status, text)))
+
+
+def shown(here: Gatehouse, **phases: str) -> None:
+    for host, phase in phases.items():
+        here.gate.board.post_agent(
+            AgentSnapshot(
+                host=host,
+                agent_id=host,
+                address=address(host),
+                phase=phase,
+                since=0.0,
+                attempts={"sds": 5} if phase == "failed" else {},
+            )
+        )
+
+
+async def test_the_canary_goes_alone_and_the_others_are_told_why(autojump_clock: MockClock) -> None:
+    async with gatehouse(Limits(parallel=3)) as here:
+        here.gate.stages = STAGED
+        shown(here, a1="installing", a2="installing", a3="installing")
+        await here.tell(*(AskSlot(host=host) for host in HOSTS))
+        assert [len(here.heard(host)) for host in HOSTS] == [1, 0, 0]
+        assert "canary" in here.gate.board.gate_verdicts["a2"]
+        assert here.gate.board.rollout.stage == "canary"
+        shown(here, a1="ready")
+        await here.tell(FreeSlot(host="a1"))
+        assert [len(here.heard(host)) for host in HOSTS] == [0, 1, 1]
+        assert here.gate.board.gate_verdicts == {}
+        assert "measured on 1" in here.gate.board.rollout.estimate
+
+
+async def test_a_pause_holds_places_reboots_and_permits_until_the_resume(
+    autojump_clock: MockClock,
+) -> None:
+    said = Answers()
+    async with gatehouse(Limits(parallel=3)) as here:
+        permit = await here.ask_reboot("a1")
+        await here.tell(said.order("pause"))
+        await here.tell(AskSlot(host="a2"))
+        assert here.heard("a2") == []
+        assert "paused" in here.gate.board.gate_verdicts["a2"]
+        assert await here.ask_reboot("a3") == ""
+        await here.ask_permit(permit)
+        assert (here.answers[0][1], "paused" in here.answers[0][2]) == (409, True)
+        await here.tell(said.order("resume"))
+        assert inbox.SlotGranted() in here.heard("a2")
+        assert [status for status, _ in said.told] == [202, 202]
+
+
+async def test_an_abort_reaches_every_agent_and_a_resume_takes_them_up(
+    autojump_clock: MockClock,
+) -> None:
+    said = Answers()
+    async with gatehouse() as here:
+        shown(here, a1="installing", a2="ready")
+        await here.tell(said.order("abort"))
+        assert here.heard("a1") == here.heard("a2") == [inbox.Command(name="abort")]
+        await here.tell(said.order("resume"))
+        assert here.heard("a1") == [inbox.Command(name="take-up")]
+
+
+async def test_a_word_is_stored_before_it_is_answered(autojump_clock: MockClock) -> None:
+    said, store = Answers(), MemoryStore()
+    async with gatehouse() as here, trio.open_nursery() as nursery:
+        journal = Journal(store=store, mailbox=box("journal"), chance=chance().rng)
+        here.gate.journal = journal
+        await here.tell(said.order("pause"))
+        assert said.told == [], "the journal does not run yet"
+        nursery.start_soon(journal.run)
+        await wait_all_tasks_blocked()
+        assert [status for status, _ in said.told] == [202]
+        stored = store.records[records.ROLLOUT_KEY]
+        assert records.decode(stored, RolloutRecord, key="rollout").paused == "pause"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_store_kept_of_the_rollout_goes_on(autojump_clock: MockClock) -> None:
+    async with gatehouse() as here:
+        here.gate.stages = STAGED
+        here.gate.restore_word(RolloutRecord(plan="p1", paused="pause"))
+        await here.tell(AskSlot(host="a1"))
+        assert here.heard("a1") == []
+        assert here.gate.board.rollout.state == "paused"
+
+
+async def test_a_failed_canary_halts_until_the_operator_resumes(autojump_clock: MockClock) -> None:
+    said = Answers()
+    async with gatehouse(Limits(parallel=3)) as here:
+        here.gate.stages = STAGED
+        shown(here, a1="failed", a2="installing", a3="installing")
+        await here.tell(AskSlot(host="a2"))
+        assert here.heard("a2") == []
+        assert here.gate.board.rollout.state == "halted"
+        await here.tell(said.order("resume"))
+        assert inbox.SlotGranted() in here.heard("a2")
+        assert here.gate.word.forgiven == ("a1",)
+
+
+async def test_an_mdms_mesos_agent_waits_while_the_mdm_cluster_is_not_normal(
+    autojump_clock: MockClock,
+) -> None:
+    async with gatehouse(Limits(parallel=3)) as here:
+        here.storage = attrs.evolve(
+            here.storage, member_addresses=(address("a1"),), mdm_normal=False, mdm_detail="2 of 3"
+        )
+        shown(here, a1="installing", a2="installing")
+        here.look()
+        await here.tell(AskRestart(host="a1"))
+        assert here.heard("a1") == []
+        assert "2 of 3" in here.gate.board.gate_verdicts["a1"]
+        here.storage = attrs.evolve(here.storage, mdm_normal=True)
+        here.look()
+        await wait_all_tasks_blocked()
+        assert here.heard("a1") == [inbox.RestartGranted()]

@@ -17,6 +17,7 @@ from domain.rollout import (
     may_change_soon,
     may_go,
     may_restart,
+    pillar_waits,
 )
 from domain.storage import DomainState, PoolState, SdsState, StorageSnapshot
 
@@ -286,3 +287,33 @@ def test_beginning_asks_for_all_that_going_does_and_for_room(
         assert others < rules.reboots
     elif others < rules.reboots:
         assert may_go(candidate, seen, rules)
+
+
+# -- hosts that carry the cluster's control -----------------------------------------------------
+
+MEMBERS = attrs.evolve(STORAGE, member_addresses=("10.0.0.1", "10.0.0.2"))
+PILLARS = Limits(pillars=frozenset({"10.0.0.9"}))
+
+
+def waits(address: str, away: dict[str, str], storage: StorageSnapshot | None = MEMBERS) -> str:
+    return pillar_waits(address, away=away, storage=storage, now=NOW, limits=PILLARS)
+
+
+def test_an_ordinary_host_does_not_wait_for_an_mdm() -> None:
+    assert waits("10.0.0.5", {"a1": "10.0.0.1"}) == ""
+
+
+def test_one_host_of_the_control_is_away_at_a_time() -> None:
+    assert waits("10.0.0.2", {}) == ""
+    assert waits("10.0.0.2", {"a7": "10.0.0.7"}) == ""
+    assert "a1" in waits("10.0.0.2", {"a1": "10.0.0.1"})
+    assert "a1" in waits("10.0.0.9", {"a1": "10.0.0.1"}), "a master waits for an MDM, too"
+    assert "a9" in waits("10.0.0.1", {"a9": "10.0.0.9"})
+
+
+def test_an_mdm_waits_for_a_fresh_look_at_a_normal_cluster() -> None:
+    old = attrs.evolve(MEMBERS, taken_at=NOW - SNAPSHOT_AGE_MAX_S - 1.0)
+    assert waits("10.0.0.1", {}, old) == STALE
+    assert waits("10.0.0.9", {}, old) == "", "no MDM"
+    unwell = attrs.evolve(MEMBERS, mdm_normal=False, mdm_detail="2 of 3")
+    assert "2 of 3" in waits("10.0.0.1", {}, unwell)

@@ -321,7 +321,6 @@ def test_b8_the_announced_address_is_never_empty_and_ipv6_wears_brackets() -> No
         "-store.add.value=a",
         "-store.del.key=a",
         "-store.type=boltdb",
-        "-mode=ask",
         "-mesos.before-reboot=deactivate",
         "-rexray.username=rexray",
         "-rexray.password-file=/etc/hostname",

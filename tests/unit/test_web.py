@@ -142,6 +142,10 @@ async def obey(wish: Wish | None) -> tuple[int, str]:
     return 202, f"heard: {wish}"
 
 
+async def roll(word: str) -> tuple[int, str]:
+    return (409, "nothing waits") if word == "start" else (202, f"told to {word}")
+
+
 def app_of(
     board: Board,
     *,
@@ -149,6 +153,7 @@ def app_of(
     permits: Callable[[str], Awaitable[tuple[int, str]]] = refuse_permit,
     commands: Callable[[str, str], tuple[int, str]] = accept,
     orders: Callable[[Wish | None], Awaitable[tuple[int, str]]] = obey,
+    rollout: Callable[[str], Awaitable[tuple[int, str]]] = roll,
     stop: trio.Event | None = None,
 ) -> Starlette:
     return create_app(
@@ -158,6 +163,7 @@ def app_of(
         permits=permits,
         commands=commands,
         orders=orders,
+        rollout=rollout,
         now=lambda: NOW,
         wall=lambda: WALL,
         version="1.2.3",
