@@ -18,6 +18,7 @@ import trio
 from trio.testing import MockClock
 
 from commands import logs
+from commands.attendant import Attendant
 from commands.plants import NAMES, plant
 from commands.rehearsal import (
     OWN_ADDRESS,
@@ -155,12 +156,15 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
         )
         await nursery.start(world.mesos.run)
         nursery.start_soon(rehearsal.run)
+        attendant = Attendant(rehearsal)
+        nursery.start_soon(attendant.run)
         with trio.move_on_after(PATIENCE_S + PER_AGENT_S * options.agents):
             await storm.run()
             await arrived(rehearsal, options.agents)
             await take_out(rehearsal, options.uninstall)
         report = await report_of(rehearsal, tally, options)
         report["faults"] = dict(sorted(storm.injected.items()))
+        report["rollout"] = {"halts": attendant.halts, "resumes": attendant.resumes}
         nursery.cancel_scope.cancel(reason="the run is over")
     return report
 
