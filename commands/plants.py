@@ -7,14 +7,34 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from commands.wires import Plant
+from simulation.http_server import Cut, Handler, Reply, Request, StreamReply
 from simulation.mesos_observed import TaskChanged
-from simulation.world import HostEvent, World, WorldEvent
+from simulation.world import GATEWAY_NAME, HostEvent, World, WorldEvent
 
+HOT_LOOP_CALLS: Final = 3000
 SEEDED_SDS: Final = "10.0.1.1"  # one of those that are no agents
 
 
 @attrs.define
-class DoubleLaunch:
+class Silent:
+    """Changes nothing on the wire: the wrong is elsewhere in the world, or in a kind of it."""
+
+    def subscription(self, body: bytes) -> bytes:
+        return body
+
+    def call(self, body: bytes) -> bytes:
+        return body
+
+    def stream(self, stream_id: str) -> str:
+        return stream_id
+
+    def times(self, body: bytes) -> int:  # noqa: ARG002 - of any call
+        return 1
+
+
+@attrs.define
+class DoubleLaunch(Silent):
     """The wire between product and master launches the first installation twice."""
 
     done: bool = False
@@ -34,7 +54,7 @@ class DoubleLaunch:
 
 
 @attrs.define
-class LeakedSecret:
+class LeakedSecret(Silent):
     """The password is put into the environment of one task."""
 
     password: str = attrs.field(repr=False)
@@ -53,23 +73,65 @@ class LeakedSecret:
 
 
 @attrs.define
-class Silent:
-    """Changes no call: the wrong is elsewhere in the world."""
+class ForgottenIdentity(Silent):
+    """The second SUBSCRIBE leaves without our framework id."""
 
-    def call(self, body: bytes) -> bytes:
-        return body
+    seen: int = 0
+
+    def subscription(self, body: bytes) -> bytes:
+        self.seen += 1
+        if self.seen != 2:
+            return body
+        call = msgspec.json.decode(body)
+        call.pop("framework_id", None)
+        call["subscribe"]["framework_info"].pop("id", None)
+        return msgspec.json.encode(call)
 
 
-Planted = DoubleLaunch | LeakedSecret | Silent
+@attrs.define
+class DeadStream(Silent):
+    """One call leaves on the stream before the present one."""
+
+    first: str = ""
+    done: bool = False
+
+    def stream(self, stream_id: str) -> str:
+        self.first = self.first or stream_id
+        if self.done or stream_id == self.first:
+            return stream_id
+        self.done = True
+        return self.first
 
 
-def plant(name: str, world: World) -> Planted:
+@attrs.define
+class HotLoop(Silent):
+    """One REVIVE leaves thousands of times."""
+
+    done: bool = False
+
+    def times(self, body: bytes) -> int:
+        if self.done or msgspec.json.decode(body).get("type") != "REVIVE":
+            return 1
+        self.done = True
+        return HOT_LOOP_CALLS
+
+
+def plant(name: str, world: World) -> Plant:
     """Arm the wrong of that name. Raises ValueError with the names there are."""
     match name:
         case "double-launch":
             return DoubleLaunch()
         case "leaked-secret":
             return LeakedSecret(world.shape.password)
+        case "forgotten-identity":
+            return ForgottenIdentity()
+        case "dead-stream":
+            return DeadStream()
+        case "hot-loop":
+            return HotLoop()
+        case "forced-device":
+            world.network.listen(GATEWAY_NAME, 443, _forcing(world.gateway.handler))
+            return Silent()
         case "device-with-data":
             world.listeners.append(lambda event: _write_data_after_claim(world, event))
             return Silent()
@@ -80,7 +142,22 @@ def plant(name: str, world: World) -> Planted:
             raise ValueError(f"--plant {name}: expected one of {', '.join(NAMES)}")
 
 
-NAMES: Final = ("double-launch", "device-with-data", "reboot-while-degraded", "leaked-secret")
+NAMES: Final = (
+    "double-launch", "device-with-data", "reboot-while-degraded", "leaked-secret",
+    "forgotten-identity", "dead-stream", "hot-loop", "forced-device",
+)  # fmt: skip
+
+
+def _forcing(handler: Handler) -> Handler:
+    """Between product and Gateway: every device is taken over by force."""
+
+    async def forced(request: Request) -> Reply | StreamReply | Cut:
+        if request.method == "POST" and request.path == "/api/types/Device/instances":
+            body = {**msgspec.json.decode(request.body), "forceDeviceTakeover": "TRUE"}
+            request = attrs.evolve(request, body=msgspec.json.encode(body))
+        return await handler(request)
+
+    return forced
 
 
 def _write_data_after_claim(world: World, event: WorldEvent) -> None:

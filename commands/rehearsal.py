@@ -6,25 +6,27 @@ run is thrown away, and another scheduler starts on the same store.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import attrs
 import httpcore
 import httpx
 import trio
 
+from actors.board import Board
 from actors.clock import Chance
-from actors.ports import Mesos, MesosAnswer, MesosStream, Store
+from actors.ports import Mesos, Store
 from adapters.gateway_http import HttpGateway
 from adapters.http_client import make_client
 from adapters.leaders import FixedLeaders
 from adapters.mesos_http import HttpMesos
 from adapters.sandbox_http import HttpSandbox
 from adapters.store_sqlite import SqliteStore, run_inline
+from commands.wires import OverheardMesos, Plant, PlantedMesos
 from domain import records
 from domain.agent import AgentRecord
 from domain.closing import Wish
@@ -166,38 +168,6 @@ def simulated_settings(
     return parse(argv, {"SCALEIO_SCALEIO_PASSWORD": password})
 
 
-class Plant(Protocol):
-    """A deliberate wrong in a test double, to prove that the checkers see it."""
-
-    def call(self, body: bytes) -> bytes:
-        """What leaves instead of a scheduler call's body."""
-
-
-@attrs.define
-class PlantedMesos:
-    """Mesos through a plant: the product believes that it sent what it meant."""
-
-    inner: HttpMesos
-    plant: Plant
-
-    def subscribe(
-        self, base: str, path: str, body: bytes
-    ) -> AbstractAsyncContextManager[MesosStream | MesosAnswer]:
-        return self.inner.subscribe(base, path, body)
-
-    async def call(self, base: str, path: str, body: bytes, stream_id: str) -> MesosAnswer:
-        return await self.inner.call(base, path, self.plant.call(body), stream_id)
-
-    async def operator(self, base: str, body: bytes) -> MesosAnswer:
-        return await self.inner.operator(base, body)
-
-    async def get(self, base: str, path: str) -> MesosAnswer:
-        return await self.inner.get(base, path)
-
-    async def renew_credentials(self) -> bool:
-        return await self.inner.renew_credentials()
-
-
 @attrs.define
 class Rehearsal:
     """Runs schedulers, one after the other, against one world."""
@@ -222,10 +192,12 @@ class Rehearsal:
     redactor: Redactor = attrs.field(init=False)
     _power: Power = attrs.field(factory=Power)
     _scope: trio.CancelScope | None = None
+    _shown: Board | None = None
     _stop: trio.Event = attrs.field(factory=trio.Event)
 
     def __attrs_post_init__(self) -> None:
         self.world.ask_permit = self._ask_permit
+        self.checkers.shown.look = self.board
         self.redactor = Redactor([self.settings.scaleio_password])
 
     def wall(self) -> float:
@@ -235,11 +207,22 @@ class Rehearsal:
         """The process dies now, between two instructions."""
         self.crashes += 1
         self._power.on = False
+        self._last_look()
         if self._scope is not None:
             self._scope.cancel(reason="simulated crash")
 
     def stop(self) -> None:
         self._stop.set()
+
+    def board(self) -> Board | None:
+        """What the running scheduler shows; nothing while none runs."""
+        return self._shown
+
+    def _last_look(self) -> None:
+        """What a dead process showed is compared with nothing any more."""
+        if self._shown is not None:
+            self.checkers.shown.mailboxes(see() for see in self._shown.actors.values())
+        self._shown = None
 
     async def run(self) -> None:
         """Start a scheduler; when it crashes start the next, until `stop` ends one gracefully."""
@@ -257,8 +240,10 @@ class Rehearsal:
         try:
             outside = self._outside(power, store, clients)
             self.service = Service(self.settings, outside, self.redactor)
+            self._shown = self.service.board
             await self.service.run(self._stop)
         finally:
+            self._last_look()
             with trio.CancelScope(shield=True):
                 # Inline and in memory: nothing in here can wait.
                 for client in clients:
@@ -273,12 +258,13 @@ class Rehearsal:
             clients.append(made)
             return made
 
-        mesos: Mesos = HttpMesos(
+        wire = HttpMesos(
             stream=client(read_timeout_s=None, connections_max=2),
             calls=client(connections_max=1),
             operator_calls=client(connections_max=4),
         )
-        if self.plant is not None and isinstance(mesos, HttpMesos):
+        mesos: Mesos = OverheardMesos(wire, self.checkers.link)
+        if self.plant is not None:
             mesos = PlantedMesos(mesos, self.plant)
         chance = Chance(
             wall=self.wall,
@@ -308,7 +294,10 @@ class Rehearsal:
             if raw is not None:
                 self.checkers.secret_free(f"record {key}", raw.decode())
             if raw is not None and key.startswith(records.AGENT_PREFIX):
-                self.checkers.stored(records.decode(raw, AgentRecord, key=key))
+                record = records.decode(raw, AgentRecord, key=key)
+                self.checkers.stored(record, at=trio.current_time())
+            if key == records.FRAMEWORK_KEY:
+                self.checkers.link.kept(_framework_id(raw))
 
     def _installer(self, service: Service) -> Assembly:
         return Assembly(
@@ -356,6 +345,8 @@ class Rehearsal:
 
     def command(self, name: str, host: str) -> tuple[int, str]:
         self.checkers.commanded(host)
+        if name == "register":
+            self.checkers.link.registers()
         if self.service is None:
             return 503, "no scheduler runs"
         return self.service.command(name, host)
@@ -374,26 +365,51 @@ class Rehearsal:
             return 503, "no scheduler runs"
         return await self.service.rollout_order(word)
 
-    async def replies(self) -> list[tuple[str, str]]:
-        """What every readable endpoint says now: for the secrets checker."""
+    async def replies(self, paths: Iterable[str] | None = None) -> list[tuple[str, str]]:
+        """What every readable endpoint says now, or these: for the checkers."""
         service = self.service
         if service is None:
             return []
         transport = httpx.ASGITransport(app=self.application(service))
         found: list[tuple[str, str]] = []
         async with httpx.AsyncClient(transport=transport, base_url=OWN_URL) as client:
-            for path in READABLE:
+            for path in READABLE if paths is None else paths:
                 answer = await client.get(path)
                 found.append((path, answer.text))
         return found
 
+    async def compare_shown(self) -> None:
+        """Page and list against the store, as far as a scheduler runs that shows anything."""
+        if self._shown is None:
+            return
+        (_, page), (where, listed) = await self.replies(SHOWING_AGENTS)
+        if self._shown is not None:
+            self.checkers.book.now = trio.current_time()
+            self.checkers.shown.listed(where, json.loads(listed)["agents"])
+            self.checkers.shown.page(page)
 
+    async def keep_comparing(self) -> None:
+        """For as long as the run lasts."""
+        while True:
+            await trio.sleep(COMPARE_EVERY_S)
+            await self.compare_shown()
+
+
+COMPARE_EVERY_S: Final = 60.0  # virtual
+SHOWING_AGENTS: Final = ("/", "/v1/agents")
 READABLE: Final = (
     "/", "/ui", "/version", "/api/state", "/healthz", "/readyz", "/metrics", "/v1/agents",
     "/v1/conditions", "/v1/rollout", "/v1/storage", "/v1/plan", "/v1/status",
     "/debug/actors", "/debug/tasks",
 )  # fmt: skip
 VERSION: Final = "1.0.0"
+
+
+def _framework_id(raw: bytes | None) -> str:
+    if raw is None:
+        return ""
+    record = records.decode(raw, records.FrameworkRecord, key=records.FRAMEWORK_KEY)
+    return record.framework_id
 
 
 async def _no_sockets(_: Service, stop: trio.Event, task_status: trio.TaskStatus[str]) -> None:

@@ -158,6 +158,7 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
         nursery.start_soon(rehearsal.run)
         attendant = Attendant(rehearsal)
         nursery.start_soon(attendant.run)
+        nursery.start_soon(rehearsal.keep_comparing)
         with trio.move_on_after(PATIENCE_S + PER_AGENT_S * options.agents):
             await storm.run()
             await arrived(rehearsal, options.agents)
@@ -233,6 +234,7 @@ async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dic
     phases = phases_of(service) if service is not None else {}
     for where, text in await rehearsal.replies():
         checkers.secret_free(f"the reply to GET {where}", text)
+    await rehearsal.compare_shown()
     checkers.finish(phases)
     return {
         "agents": options.agents,

@@ -17,38 +17,39 @@ from simulation.gateway_model import pool_health
 from simulation.host import SimulatedHost
 from simulation.mesos_observed import (
     Acknowledged,
-    CallReceived,
     FaultInjected,
     OfferAnswered,
     OfferMade,
     OfferRescinded,
     OfferVoided,
-    StreamClosed,
     TaskChanged,
     TaskLaunched,
     TaskRefused,
     UpdateSent,
 )
 from simulation.mesos_resources import Key
+from simulation.promises import (
+    ACKNOWLEDGED,
+    ANSWERED,
+    ARRIVES,
+    FAULT_UNIT,
+    HEALTHY,
+    NO_DATA,
+    NO_SECRET,
+    NOT_TWICE,
+    ONE_TASK,
+    ORDER,
+    OWN_HOST_LAST,
+    STANDS_STILL,
+    WITHIN,
+    Book,
+    Violation,
+)
+from simulation.watch_cluster import ClusterWatch
+from simulation.watch_link import LinkWatch
+from simulation.watch_pace import PaceWatch
+from simulation.watch_shown import ShownWatch
 from simulation.world import DeviceTaken, HostEvent, World, WorldEvent
-
-ONE_TASK: Final = "1-one-task-per-agent"
-ORDER: Final = "2-predecessors-first"
-ANSWERED: Final = "3-every-offer-answered-once"
-WITHIN: Final = "4-within-the-offer"
-FAULT_UNIT: Final = "5-one-fault-unit-down"
-HEALTHY: Final = "6-no-reboot-while-degraded"
-NO_DATA: Final = "7-no-device-with-data"
-ACKNOWLEDGED: Final = "8-acknowledged-once-when-stored"
-NOT_TWICE: Final = "9-nothing-twice-nothing-forgotten"
-ARRIVES: Final = "10-all-ready-or-named-failure"
-NO_SECRET: Final = "11-no-secret-shown"  # noqa: S105 - the name of a checker
-STANDS_STILL: Final = "16-held-and-failed-stand-still"
-OWN_HOST_LAST: Final = "17-own-host-last"
-ALL: Final = (
-    ONE_TASK, ORDER, ANSWERED, WITHIN, FAULT_UNIT, HEALTHY, NO_DATA, ACKNOWLEDGED, NOT_TWICE,
-    ARRIVES, NO_SECRET, STANDS_STILL, OWN_HOST_LAST,
-)  # fmt: skip
 
 OFFER_PATIENCE_S: Final = 10.0
 # What the world does to calls and events on their way; the offers of that time may go unanswered.
@@ -57,16 +58,8 @@ DEAFENING: Final = frozenset(
 )
 DEAF_S: Final = 300.0
 INSTALLS: Final = ("prerequisites", "sds", "sdc", "rexray", "isolator")
-VIOLATIONS_KEPT: Final = 50
 NOT_COMING: Final = (Phase.FAILED, Phase.HELD, Phase.LOST, Phase.RETIRED)
 ALIVE: Final = ("TASK_STARTING", "TASK_RUNNING", "TASK_STAGING", "TASK_KILLING")
-
-
-@attrs.frozen(kw_only=True)
-class Violation:
-    invariant: str
-    at: float
-    text: str
 
 
 @attrs.define
@@ -76,9 +69,11 @@ class Checkers:
     world: World
     secrets: tuple[str, ...] = ()
     own_address: str = ""
-    violations: list[Violation] = attrs.field(factory=list)
-    counts: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(ALL, 0))
-    _now: float = 0.0
+    book: Book = attrs.field(factory=Book)
+    link: LinkWatch = attrs.field(init=False)
+    shown: ShownWatch = attrs.field(init=False)
+    _cluster: ClusterWatch = attrs.field(init=False)
+    _pace: PaceWatch = attrs.field(init=False)
     _deaf_until: float = float("-inf")
     _running: dict[str, set[str]] = attrs.field(factory=dict)  # host -> tasks, keeper aside
     _offers: OrderedDict[str, float] = attrs.field(factory=OrderedDict)
@@ -90,16 +85,35 @@ class Checkers:
     _down: set[str] = attrs.field(factory=set)  # hosts that are down on our account
     _commands: set[str] = attrs.field(factory=set)  # hosts that an operator spoke to
 
+    def __attrs_post_init__(self) -> None:
+        self.link = LinkWatch(self.book)
+        self.shown = ShownWatch(self.book)
+        self._cluster = ClusterWatch(self.book, self.world)
+        self._pace = PaceWatch(self.book, self.world)
+
+    @property
+    def violations(self) -> list[Violation]:
+        return self.book.violations
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.book.counts
+
     def check(self, invariant: str, holds: object, text: str) -> None:
-        self.counts[invariant] += 1
-        if not holds and len(self.violations) < VIOLATIONS_KEPT:
-            self.violations.append(Violation(invariant=invariant, at=self._now, text=text))
+        self.book.check(invariant, holds, text)
 
     # -- what the world did --------------------------------------------------------------------
 
     def saw(self, event: WorldEvent) -> None:
-        self._now = event.at
+        self.book.now = event.at
         self._late_offers()
+        self._look_on(event)
+        self.link.saw(event)
+        self._cluster.saw(event)
+        self._pace.saw(event)
+        self.shown.passes()
+
+    def _look_on(self, event: WorldEvent) -> None:
         match event:
             case TaskChanged():
                 self._task_changed(event)
@@ -126,7 +140,7 @@ class Checkers:
                 self._host(event)
             case DeviceTaken():
                 self.check(NO_DATA, not event.data, f"{event.host} {event.path}: {event.data}")
-            case CallReceived() | StreamClosed() | _:
+            case _:
                 pass
 
     def _offer_made(self, event: OfferMade) -> None:
@@ -136,7 +150,7 @@ class Checkers:
     def _late_offers(self) -> None:
         while self._offers:
             offer_id, made = next(iter(self._offers.items()))
-            if self._now - made <= OFFER_PATIENCE_S:
+            if self.book.now - made <= OFFER_PATIENCE_S:
                 return
             del self._offers[offer_id]
             self.check(ANSWERED, holds=False, text=f"{offer_id} was not answered in 10 s")
@@ -230,10 +244,13 @@ class Checkers:
 
     # -- what was stored and shown ---------------------------------------------------------------
 
-    def stored(self, record: AgentRecord) -> None:
-        """A record is durable now."""
+    def stored(self, record: AgentRecord, *, at: float | None = None) -> None:
+        """A record is durable now (`at`), whether anybody was told or not."""
+        if at is not None:
+            self.book.now = at
         old = self._records.get(record.host)
         self._records[record.host] = record
+        self.shown.stored(record, self.book.now)
         self.secret_free(f"record of {record.host}", repr(record))
         if old is None:
             return

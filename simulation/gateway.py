@@ -42,6 +42,10 @@ APIS: Final[tuple[Api, ...]] = ("2.0", "2.5", "3.6", "4.5")
 __all__ = ["APIS", "Api", "DeviceSize", "Faults", "Refused", "SimulatedGateway"]
 
 
+def _unheard(_request: Request) -> None:
+    """Nobody listens."""
+
+
 @attrs.define(kw_only=True)
 class SimulatedGateway:
     """`listeners` are told of every change, synchronously, with its kind and its facts.
@@ -67,6 +71,7 @@ class SimulatedGateway:
     version_needs_login: bool = False  # releases differ
     bearer_offered: bool = True  # on 4.x; without it clients stay with Basic
     listeners: list[Listener] = attrs.field(factory=list, init=False, repr=False)
+    on_request: Callable[[Request], None] = attrs.field(default=_unheard, init=False, repr=False)
     calls: int = attrs.field(default=0, init=False)
     state: ClusterState = attrs.field(init=False, repr=False)
     tokens: TokenStore = attrs.field(init=False, repr=False)
@@ -268,6 +273,7 @@ class SimulatedGateway:
     async def _handle(self, request: Request) -> Reply | StreamReply | Cut:
         await trio.lowlevel.checkpoint()
         self.calls += 1
+        self.on_request(request)
         if self.faults.take_timeout():
             return StreamReply(chunks=Silence(), headers=JSON)
         self.settle()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 Body = dict[str, object]
@@ -93,3 +95,20 @@ def forced(body: Body) -> bool:
     listed = body.get("deviceInfoList")
     inner = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     return any(key.startswith("force") for item in (body, *inner) for key in item)
+
+
+def force_keys(raw: bytes) -> tuple[str, ...]:
+    """Every key of a JSON body, however deep, that begins with "force"."""
+    try:
+        return tuple(_force_keys(msgspec.json.decode(raw))) if raw else ()
+    except msgspec.DecodeError:
+        return ()
+
+
+def _force_keys(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (str(key) for key in value if str(key).lower().startswith("force"))
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _force_keys(item)

@@ -14,9 +14,11 @@ import attrs
 import trio
 
 from simulation.gateway import Api, SimulatedGateway
+from simulation.gateway_fields import force_keys
 from simulation.gateway_mdm import DeviceSize, Refused
 from simulation.host import SimulatedHost
 from simulation.host_disks import empty_disks
+from simulation.http_server import Request
 from simulation.mesos import SimulatedMesos
 from simulation.mesos_observed import MesosEvent
 from simulation.network import Network
@@ -46,7 +48,16 @@ class DeviceTaken:
     data: str
 
 
-WorldEvent = MesosEvent | HostEvent | DeviceTaken
+@attrs.frozen(kw_only=True)
+class GatewayAsked:
+    """A POST to the Gateway. `forced`: keys of its body that begin with "force"."""
+
+    at: float
+    path: str
+    forced: tuple[str, ...] = ()
+
+
+WorldEvent = MesosEvent | HostEvent | DeviceTaken | GatewayAsked
 
 
 @attrs.frozen(kw_only=True)
@@ -186,10 +197,17 @@ def build(
     )
     mesos.listeners.append(world.tell)
     gateway.listeners.append(lambda kind, facts: _device_removed(world, kind, facts))
+    gateway.on_request = lambda request: _gateway_asked(world, request)
     gateway.on_device_added = lambda address, path: _device_added(world, address, path)
     for number in range(shape.agents):
         world.add_host(number)
     return world
+
+
+def _gateway_asked(world: World, request: Request) -> None:
+    if request.method == "POST":
+        forced = force_keys(request.body)
+        world.tell(GatewayAsked(at=trio.current_time(), path=request.path, forced=forced))
 
 
 def _device_removed(world: World, kind: str, facts: Mapping[str, object]) -> None:

@@ -28,8 +28,9 @@ from actors.board import AgentSnapshot
 from commands.rehearsal import OWN_URL, Rehearsal, phases_of
 from commands.simulate import Options, prepare, scratch
 from domain.agent import AgentRecord
-from simulation.checkers import Checkers, Violation
+from simulation.checkers import Checkers
 from simulation.mesos_observed import TaskLaunched
+from simulation.promises import Violation
 from simulation.seed import deterministic
 from simulation.world import Shape, World, WorldEvent, build
 from supervisor import Service

@@ -10,22 +10,33 @@ import attrs
 import pytest
 import trio
 
+from actors.board import AgentSnapshot, Board
+from actors.mailbox import Mailbox, Vitals
 from domain.agent import AgentRecord, Phase, Reboot, TaskRef, TaskState
-from simulation import checkers as names
-from simulation.checkers import Checkers
+from simulation import promises as names
+from simulation import watch_pace
+from simulation.checkers import DEAF_S, Checkers
+from simulation.gateway_fields import force_keys
 from simulation.gateway_model import Sds
+from simulation.mesos_master import MasterFront
 from simulation.mesos_observed import (
     Acknowledged,
+    CallReceived,
     FaultInjected,
     OfferAnswered,
     OfferMade,
     OfferRescinded,
+    StreamOpened,
     TaskChanged,
     TaskLaunched,
     UpdateSent,
 )
 from simulation.mesos_resources import Bundle
-from simulation.world import DeviceTaken, HostEvent, Shape, World, build
+from simulation.mesos_values import Address
+from simulation.watch_cluster import KNOWN_AFTER_S
+from simulation.watch_shown import BOUND_MAX, LOOK_EVERY_S
+from simulation.world import DeviceTaken, GatewayAsked, HostEvent, Shape, World, build
+from web.views import Times, agent_line
 
 A: Final = "agent0.sim"
 B: Final = "agent1.sim"  # the scheduler's own host
@@ -168,6 +179,66 @@ class Scene:
             name = f"sds_{address}"
             state.sds[name] = Sds(id=name, name=name, domain_id=domain_id, ips=[(address, "all")])
 
+    # -- the wire, the Gateway, and what is shown ------------------------------------------------
+
+    def subscribe(self, framework_id: str) -> None:
+        self._called("SUBSCRIBE", framework_id, "")
+
+    def call(self, stream_id: str) -> None:
+        """A call leaves, and arrives."""
+        self.checkers.link.call_leaves(stream_id)
+        self._called("RECONCILE", "F", stream_id)
+
+    def _called(self, kind: str, framework_id: str, stream_id: str) -> None:
+        self.checkers.saw(
+            CallReceived(
+                at=self.at,
+                kind=kind,
+                framework_id=framework_id,
+                stream_id=stream_id,
+                current=True,
+                status=202,
+            )
+        )
+
+    def open_stream(self, stream_id: str) -> None:
+        self.checkers.saw(
+            StreamOpened(at=self.at, framework_id="F", stream_id=stream_id, fresh=False)
+        )
+
+    def ask_gateway(self, body: str) -> None:
+        path = "/api/types/Device/instances"
+        self.checkers.saw(
+            GatewayAsked(at=self.at, path=path, forced=force_keys(body.encode("utf-8")))
+        )
+
+    def mdms_on_agents(self) -> None:
+        for mdm, host in zip(self.world.gateway.state.mdms, self.world.hosts.values(), strict=True):
+            mdm.ip = host.address
+
+    def passes(self, seconds: float) -> None:
+        self.at += seconds
+        self.checkers.saw(HostEvent(at=self.at, kind="up", host=A))
+
+    def show(self, **fields: Any) -> None:
+        """A record is stored, and the board shows it so, but for these fields."""
+        record = AgentRecord(host=A, agent_id="S0", phase=Phase.SURVEYING, reason="it is slow")
+        self.checkers.stored(record, at=self.at)
+        shown = attrs.evolve(_shown(record), **fields)
+        board = Board(agents={A: shown})
+        self.checkers.shown.look = lambda: board
+
+
+def _shown(record: AgentRecord) -> AgentSnapshot:
+    return AgentSnapshot(
+        host=record.host,
+        agent_id=record.agent_id,
+        address=record.address,
+        phase=record.phase.value,
+        since=record.since,
+        reason=record.reason,
+    )
+
 
 READY: Final = ("ready", "")
 GONE: Final = ("", "")
@@ -218,8 +289,8 @@ def offers_of_a_time_when_nothing_arrives(scene: Scene) -> None:
     scene.offer(1)
     scene.checkers.saw(FaultInjected(at=scene.at + 1.0, fault="mute_stream", target=""))
     scene.offer(2, at=scene.at + 2.0)
-    scene.offer(3, at=scene.at + 1.0 + names.DEAF_S)
-    scene.answer(3, at=scene.at + 2.0 + names.DEAF_S)
+    scene.offer(3, at=scene.at + 1.0 + DEAF_S)
+    scene.answer(3, at=scene.at + 2.0 + DEAF_S)
 
 
 def more_than_was_offered(scene: Scene) -> None:
@@ -372,6 +443,191 @@ def the_own_host_last(scene: Scene) -> None:
     scene.host(B, "rebooting")
 
 
+def _mailbox(scene: Scene, size: int, *, held: int) -> None:
+    box: Mailbox[int] = Mailbox(Vitals(name="roster", kind="roster", peak=held), 8)
+    seen = attrs.evolve(box.snapshot(), mailbox_size=size)
+    board = Board(actors={"roster": lambda: seen})
+    scene.checkers.shown.look = lambda: board
+    scene.passes(LOOK_EVERY_S)
+
+
+def a_mailbox_beyond_its_bound(scene: Scene) -> None:
+    _mailbox(scene, 8, held=9)
+
+
+def a_mailbox_without_a_bound(scene: Scene) -> None:
+    _mailbox(scene, BOUND_MAX + 1, held=3)
+
+
+def a_full_mailbox(scene: Scene) -> None:
+    _mailbox(scene, 8, held=8)
+
+
+def another_framework_subscribes(scene: Scene) -> None:
+    scene.subscribe("")
+    scene.checkers.link.kept("F")
+    scene.subscribe("G")
+
+
+def another_framework_is_stored(scene: Scene) -> None:
+    scene.checkers.link.kept("F")
+    scene.checkers.link.kept("")
+
+
+def one_word_for_two_new_ids(scene: Scene) -> None:
+    scene.checkers.link.kept("F")
+    scene.checkers.link.registers()
+    scene.checkers.link.kept("G")
+    scene.checkers.link.kept("H")
+
+
+def a_framework_that_an_operator_lets_register(scene: Scene) -> None:
+    scene.subscribe("")
+    scene.checkers.link.kept("F")
+    scene.subscribe("F")
+    scene.checkers.link.registers()
+    scene.checkers.link.kept("")
+    scene.subscribe("")
+    scene.checkers.link.kept("G")
+    scene.subscribe("G")
+
+
+def a_call_on_a_stream_that_is_over(scene: Scene) -> None:
+    scene.open_stream("one")
+    scene.checkers.link.stream_over("one")
+    scene.call("one")
+
+
+def a_call_on_an_invented_stream(scene: Scene) -> None:
+    scene.open_stream("one")
+    scene.call("two")
+
+
+def a_call_under_way_when_its_stream_ends(scene: Scene) -> None:
+    scene.open_stream("one")
+    scene.checkers.link.call_leaves("one")
+    scene.checkers.link.stream_over("one")
+    scene.open_stream("two")
+    scene._called("RECONCILE", "F", "one")
+
+
+def a_step_in_a_hot_loop(scene: Scene) -> None:
+    for _ in range(watch_pace.LAUNCHES + 1):
+        scene.launch("survey")
+
+
+def calls_in_a_hot_loop(scene: Scene) -> None:
+    scene.open_stream("one")
+    for _ in range(watch_pace.CALLS + watch_pace.CALLS_PER_AGENT * 3 + 20):
+        scene.call("one")
+
+
+def questions_in_a_hot_loop(scene: Scene) -> None:
+    for _ in range(watch_pace.ASKED + watch_pace.ASKED_PER_AGENT * 3 + 1):
+        scene.ask_gateway("{}")
+
+
+def many_launches_in_many_hours_and_some_for_trouble(scene: Scene) -> None:
+    for _ in range(5):
+        for _ in range(watch_pace.LAUNCHES):
+            scene.launch("survey")
+        scene.passes(watch_pace.HOUR_S)
+    for _ in range(watch_pace.LAUNCHES):
+        scene.launch("survey")
+    scene.checkers.saw(FaultInjected(at=scene.at, fault="agent_down", target=A))
+    scene.launch("survey")
+
+
+def a_device_taken_by_force(scene: Scene) -> None:
+    scene.ask_gateway('{"deviceCurrentPathname": "/dev/sdb", "forceDeviceTakeover": "TRUE"}')
+
+
+def a_listed_device_cleaned_by_force(scene: Scene) -> None:
+    scene.ask_gateway('{"name": "sds_1", "deviceInfoList": [{"info": {"forceClean": false}}]}')
+
+
+def a_device_that_is_asked_for(scene: Scene) -> None:
+    scene.ask_gateway('{"deviceCurrentPathname": "/dev/disk/by-id/force-of-nature"}')
+
+
+def a_member_beside_a_member_that_is_down(scene: Scene) -> None:
+    scene.mdms_on_agents()
+    scene.world.gateway.state.mdms[1].good = False
+    scene.launch("agent-restart")  # now nobody can know
+    assert scene.checkers.violations == []
+    scene.passes(KNOWN_AFTER_S)
+    scene.launch("agent-restart")
+
+
+def a_master_beside_a_master_that_is_down(scene: Scene) -> None:
+    one, other = (
+        MasterFront(Address(ip=ip, port=5050, hostname=""), scene.world.mesos.master)
+        for ip in (scene.world.hosts[A].address, "10.0.0.9")
+    )
+    scene.world.mesos.fronts = (one, other)
+    other.status = "down"
+    scene.host(A, "rebooting")
+
+
+def a_member_alone_and_others_beside_it(scene: Scene) -> None:
+    scene.mdms_on_agents()
+    scene.host(A, "rebooting")
+    scene.host(A, "up")
+    scene.world.gateway.state.mdms[1].good = False
+    scene.world.gateway.state.mdms[0].ip = "10.0.0.1"  # A is no member any more
+    scene.passes(KNOWN_AFTER_S)
+    scene.launch("agent-restart")
+
+
+def a_board_that_is_not_the_store(scene: Scene) -> None:
+    scene.show(phase="ready")
+    scene.passes(LOOK_EVERY_S)
+
+
+def a_board_without_the_error(scene: Scene) -> None:
+    scene.show(reason="")
+    scene.passes(LOOK_EVERY_S)
+
+
+def a_list_that_is_not_the_store(scene: Scene) -> None:
+    scene.show()
+    scene.passes(LOOK_EVERY_S)
+    scene.checkers.shown.listed("GET /v1/agents", [{**_line(), "phase": "ready"}])
+
+
+def a_page_that_is_not_the_store(scene: Scene) -> None:
+    scene.show()
+    scene.passes(LOOK_EVERY_S)
+    scene.checkers.shown.page(_page("ready"))
+
+
+def a_page_that_shows_nobody(scene: Scene) -> None:
+    scene.show()
+    scene.checkers.shown.page("<h2>Agents</h2>")
+
+
+def what_is_shown_is_stored(scene: Scene) -> None:
+    scene.show()
+    scene.passes(LOOK_EVERY_S)
+    scene.checkers.shown.listed("GET /v1/agents", [_line()])
+    scene.checkers.shown.page(_page("surveying"))
+    scene.store(A, phase=Phase.FAILED, error="the disk is full")  # nobody has heard of it yet
+    scene.checkers.shown.have_a_look()
+
+
+def _line() -> dict[str, object]:
+    record = AgentRecord(host=A, agent_id="S0", phase=Phase.SURVEYING, reason="it is slow")
+    times = Times(now=lambda: 0.0, wall=lambda: 0.0)
+    return agent_line(_shown(record), times, "it is slow; no offer fits")
+
+
+def _page(phase: str) -> str:
+    return (
+        f'<tr class="agent">\n<td><a href="/v1/agents/{A}">{A}</a><br></td>\n'
+        f'<td><span class="phase {phase}">{phase}</span></td></tr>'
+    )
+
+
 COURSES: Final[dict[str, tuple[tuple[Play, ...], Play]]] = {
     names.ONE_TASK: ((two_tasks_at_once,), one_task_after_the_other),
     names.ORDER: ((a_step_before_its_predecessor,), a_step_after_its_predecessor),
@@ -401,6 +657,40 @@ COURSES: Final[dict[str, tuple[tuple[Play, ...], Play]]] = {
         a_held_agent_that_is_told_to_move,
     ),
     names.OWN_HOST_LAST: ((the_own_host_first,), the_own_host_last),
+    names.MAILBOXES: (
+        (a_mailbox_beyond_its_bound, a_mailbox_without_a_bound),
+        a_full_mailbox,
+    ),
+    names.IDENTITY: (
+        (another_framework_subscribes, another_framework_is_stored, one_word_for_two_new_ids),
+        a_framework_that_an_operator_lets_register,
+    ),
+    names.LIVE_STREAM: (
+        (a_call_on_a_stream_that_is_over, a_call_on_an_invented_stream),
+        a_call_under_way_when_its_stream_ends,
+    ),
+    names.PACE: (
+        (a_step_in_a_hot_loop, calls_in_a_hot_loop, questions_in_a_hot_loop),
+        many_launches_in_many_hours_and_some_for_trouble,
+    ),
+    names.NO_FORCE: (
+        (a_device_taken_by_force, a_listed_device_cleaned_by_force),
+        a_device_that_is_asked_for,
+    ),
+    names.MEMBERS: (
+        (a_member_beside_a_member_that_is_down, a_master_beside_a_master_that_is_down),
+        a_member_alone_and_others_beside_it,
+    ),
+    names.SHOWN: (
+        (
+            a_board_that_is_not_the_store,
+            a_board_without_the_error,
+            a_list_that_is_not_the_store,
+            a_page_that_is_not_the_store,
+            a_page_that_shows_nobody,
+        ),
+        what_is_shown_is_stored,
+    ),
 }
 WRONG: Final = [(name, play) for name, (wrong, _) in COURSES.items() for play in wrong]
 RIGHT: Final = [

@@ -9,13 +9,17 @@ import pytest
 
 from cli import main
 from commands.plants import NAMES
-from simulation import checkers
+from simulation import promises
 
 BREAKS: Final = {
-    "double-launch": checkers.ONE_TASK,
-    "device-with-data": checkers.NO_DATA,
-    "reboot-while-degraded": checkers.HEALTHY,
-    "leaked-secret": checkers.NO_SECRET,
+    "double-launch": promises.ONE_TASK,
+    "device-with-data": promises.NO_DATA,
+    "reboot-while-degraded": promises.HEALTHY,
+    "leaked-secret": promises.NO_SECRET,
+    "forgotten-identity": promises.IDENTITY,
+    "dead-stream": promises.LIVE_STREAM,
+    "hot-loop": promises.PACE,
+    "forced-device": promises.NO_FORCE,
 }
 
 
