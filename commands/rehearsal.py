@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import httpcore
 import httpx
 import trio
 
@@ -26,6 +25,7 @@ from adapters.leaders import FixedLeaders
 from adapters.mesos_http import HttpMesos
 from adapters.sandbox_http import HttpSandbox
 from adapters.store_sqlite import SqliteStore, run_inline
+from commands.power import Power, PoweredBackend, PoweredStore
 from commands.wires import OverheardMesos, Plant, PlantedMesos
 from domain import records
 from domain.agent import AgentRecord
@@ -60,93 +60,6 @@ _ENTRIES: Final = ",\n".join(
 CATALOG: Final = f"""{{"version": 1, "packages": [
 {_ENTRIES}
 ]}}"""
-
-
-@attrs.define
-class Power:
-    """On until the simulated scheduler process dies."""
-
-    on: bool = True
-
-    async def check(self) -> None:
-        if not self.on:
-            await trio.sleep_forever()
-
-
-@attrs.define
-class PoweredBackend(httpcore.AsyncNetworkBackend):
-    """The network of one scheduler process: dead sockets send nothing, not even a goodbye."""
-
-    inner: MemoryBackend
-    power: Power
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        await self.power.check()
-        inner = await self.inner.connect_tcp(host, port, timeout, local_address, socket_options)
-        return PoweredStream(inner, self.power)
-
-    async def sleep(self, seconds: float) -> None:
-        await self.inner.sleep(seconds)
-
-
-@attrs.define
-class PoweredStream(httpcore.AsyncNetworkStream):
-    inner: httpcore.AsyncNetworkStream
-    power: Power
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        await self.power.check()
-        return await self.inner.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        await self.power.check()
-        await self.inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: Any,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-    ) -> httpcore.AsyncNetworkStream:
-        await self.inner.start_tls(ssl_context, server_hostname, timeout)
-        return self
-
-    def get_extra_info(self, info: str) -> Any:
-        return self.inner.get_extra_info(info)
-
-
-@attrs.define
-class PoweredStore:
-    """A store that takes nothing from a dead process. Its kind: state is not bound to a host."""
-
-    inner: Store
-    power: Power
-    landed: Callable[[Mapping[str, bytes | None]], None]  # it is durable, confirmed or not
-    kind: str = "simulated"
-
-    async def load(self) -> Mapping[str, bytes]:
-        return await self.inner.load()
-
-    async def write(self, changes: Mapping[str, bytes | None]) -> None:
-        await trio.lowlevel.checkpoint()
-        await self.power.check()
-        await self.inner.write(changes)
-        self.landed(changes)
-        await trio.lowlevel.checkpoint()
-        await self.power.check()
-
-    async def close(self) -> None:
-        await self.inner.close()
 
 
 def simulated_settings(

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import pytest
 
+from commands.plants import Silent
 from commands.rehearsal import READABLE
 from simulation.world import Shape
 from tests.simulation.stage import Stage, play
@@ -32,7 +33,7 @@ def leaks(text: str) -> list[str]:
 
 
 @attrs.define
-class Wire:
+class Wire(Silent):
     """Keeps the body of every scheduler call, as a master would see it."""
 
     bodies: list[bytes] = attrs.field(factory=list)
