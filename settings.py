@@ -194,6 +194,9 @@ class Settings:
         "host:port[,host:port...] of ZooKeeper, or the path of the SQLite file.", was="STORE_URI",
         hidden=True,
         shown="what /etc/mesos/zk names")
+    store_rebuild: bool = _switch(
+        "store.rebuild", "Where the SQLite file is damaged: keep it under another name, begin a "
+        "new one, and take our own framework over (implies -mesos.adopt).")
     store_delete: bool = _switch("store.delete", "", was="DELETE_STORE", unbuilt=HELPERS)
     store_dump: bool = _switch("store.dump", "", was="DUMP_STORE", unbuilt=HELPERS)
     store_add_key: str = unbuilt_row("store.add.key", "", kinds.TEXT, "STORE_ADD_KEY", HELPERS)

@@ -154,7 +154,7 @@ class Service:
                 mesos=outside.mesos,
                 session=self.session,
                 store_id=self._store_id,
-                adopt=settings.mesos_adopt,
+                adopt=settings.mesos_adopt or settings.store_rebuild,
             ),
         )
         self.writer = MasterWriter(

@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from actors.ports import Store, StoreError, StoreInUseError
-from adapters.store_sqlite import RunSync, SqliteStore
+from adapters.store_sqlite import RunSync, SqliteStore, StoreDamagedError, set_aside
 from adapters.store_uri import (
     EXPECTED,
     Ensemble,
@@ -150,17 +150,25 @@ async def open_store(
     run_sync: RunSync = trio.to_thread.run_sync,
     leader_timeout_s: float = LEADER_TIMEOUT_S,
     tell: Callable[[str], None] = lambda _: None,
+    rebuild: bool = False,
 ) -> Store:
-    """Open what was chosen, as its only writer. Raises StoreError, one line.
+    """Open what was chosen, as its only writer. Raises StoreError, one line; StoreUriError.
 
     Another scheduler is waited for: it may be ending, or be dead without the store knowing yet.
-    `tell` is told of it, once.
+    `tell` is told of it, once. `rebuild` begins a new file where the one there is damaged.
     """
     match choice:
         case SqliteChoice(path=path, default_path=default_path):
             if default_path:
                 await run_sync(lambda: _create_folder(path))
+            if rebuild:
+                await _set_damaged_aside(path, run_sync)
             return await _open_sqlite(path, run_sync, leader_timeout_s, tell)
+        case ZooKeeperChoice(ensemble=ensemble) if rebuild:
+            raise StoreUriError(
+                f"-store.rebuild: is for a damaged SQLite file, and the store is {ensemble}; a "
+                "record that can't be read is removed with -store.del.key"
+            )
         case ZooKeeperChoice(ensemble=ensemble):
             store = await ZooKeeperStore.open(ensemble, role=role)
             try:
@@ -170,6 +178,19 @@ async def open_store(
                     await store.close()
                 raise
             return store
+
+
+async def _set_damaged_aside(path: Path, run_sync: RunSync) -> None:
+    try:
+        store = await SqliteStore.open(path, run_sync=run_sync)
+    except StoreInUseError:
+        return  # nobody has a damaged file in use; it is waited for as always
+    except StoreDamagedError as error:
+        kept = await run_sync(lambda: set_aside(path))
+        log.warning("the damaged store is set aside", reason=str(error), kept=str(kept))
+    else:
+        await store.close()
+        log.info("-store.rebuild: the store is whole and stays as it is", path=str(path))
 
 
 async def _open_sqlite(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import sqlite3
 import threading
@@ -23,6 +24,11 @@ import trio
 from actors.ports import StoreConflictError, StoreError, StoreInUseError
 
 T = TypeVar("T")
+
+
+class StoreDamagedError(StoreError):
+    """The file holds no whole database of ours; `set_aside` makes room for a new one."""
+
 
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x5343494F  # "SCIO": tells our file from another program's
@@ -41,6 +47,13 @@ _UPSERT: Final = """
 INSERT INTO records (key, value, version) VALUES (?, ?, 1)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1
 """
+_BROKEN: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_VERDICT_CHARACTERS_MAX: Final = 120
+_REBUILD: Final = (
+    "or start once with -store.rebuild: it keeps this file under another name, begins a new one, "
+    "and learns the state anew from Mesos and the Gateway"
+)
+_DAMAGED: Final = f"is damaged: put back a copy, {_REBUILD}"
 _REPLACED: Final = (
     "was removed or replaced while this scheduler used it: "
     "start the scheduler again, it reads what is there now"
@@ -136,6 +149,7 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             with _transaction(connection):
                 _prepare_schema(connection, path)
+            _check_whole(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -169,6 +183,30 @@ def _prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Every page, before anything is decided by what stands there."""
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        what = " ".join(str(verdict).split())
+        raise StoreDamagedError(f"{path} {_DAMAGED} ({what[:_VERDICT_CHARACTERS_MAX]})")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, and what belongs to it; nothing is deleted. Raises StoreError.
+
+    Gives the new name. To be called after StoreDamagedError only: nobody uses the file then.
+    """
+    numbers = itertools.count(2)
+    kept = path.with_name(f"{path.name}.damaged")
+    while kept.exists():
+        kept = path.with_name(f"{path.name}.damaged-{next(numbers)}")
+    with _explained(path):
+        for suffix in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+    return kept
+
+
 def _number(connection: sqlite3.Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])
 
@@ -200,12 +238,18 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        busy = getattr(error, "sqlite_errorname", "").startswith(_BUSY)
-        raise (StoreInUseError if busy else StoreError)(_sentence(path, error)) from error
+        raise _kind_of(error)(_sentence(path, error)) from error
     except OSError as error:
         raise StoreError(_cannot_open(path, error)) from error
     except UnicodeEncodeError as error:
         raise StoreError(f"{path} cannot hold a key that is no valid text: {error}") from error
+
+
+def _kind_of(error: sqlite3.Error) -> type[StoreError]:
+    name: str = getattr(error, "sqlite_errorname", "")
+    if name.startswith(_BUSY):
+        return StoreInUseError
+    return StoreDamagedError if name.startswith(_BROKEN) else StoreError
 
 
 def _sentence(path: Path, error: sqlite3.Error) -> str:
@@ -227,14 +271,14 @@ _CURES: Final[tuple[tuple[str, str], ...]] = (
     ("SQLITE_FULL", "cannot grow, the disk is full: free some space; nothing was written"),
     (
         "SQLITE_NOTADB",
-        "is not a SQLite database: name another file with -store.uri, or move this one away",
+        (
+            "is not a SQLite database, or is damaged at its beginning: name another file with "
+            f"-store.uri, {_REBUILD}"
+        ),
     ),
     (
         "SQLITE_CORRUPT",
-        (
-            "is damaged: put back a copy, or move it away and start again; "
-            "the scheduler then learns its state anew from Mesos and the Gateway"
-        ),
+        _DAMAGED,
     ),
     (
         "SQLITE_READONLY",

@@ -146,7 +146,9 @@ async def open_the_store(
     if isinstance(choice, ZooKeeperChoice):
         redactor.add(Secret(choice.ensemble.password))
     log.info("store", choice=type(choice).__name__, because=choice.reason)
-    return await open_store(choice, role=settings.role, tell=waiting.tell)
+    return await open_store(
+        choice, role=settings.role, tell=waiting.tell, rebuild=settings.store_rebuild
+    )
 
 
 def _mesos_zk() -> str:

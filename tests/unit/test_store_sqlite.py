@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sqlite3
 import stat
@@ -15,8 +16,12 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
+from actors.journal import Journal
+from actors.mailbox import Mailbox, Vitals
 from actors.ports import Store, StoreConflictError, StoreError
+from adapters.store_choice import SqliteChoice, open_store
 from adapters.store_sqlite import RunSync, SqliteStore, run_inline
 from tests.store_contract import Opened, StoreContract
 from tests.store_writer import ROOT, number_in, written_until_killed
@@ -59,6 +64,10 @@ def content(path: Path) -> bytes:
 
 def put(path: Path, data: bytes) -> None:
     path.write_bytes(data)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
 
 
 async def open_and_close(path: Path) -> None:
@@ -214,15 +223,97 @@ async def test_a_file_of_a_newer_scheduler_is_refused(path: Path) -> None:
     assert "schema 7" in text
 
 
-async def test_a_damaged_file_is_named_with_the_cure(path: Path) -> None:
+PAGE = 4096
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "all but the first page": lambda data: data[:PAGE] + b"\xff" * (len(data) - PAGE),
+    "one page": lambda data: data[: 2 * PAGE] + b"\xff" * PAGE + data[3 * PAGE :],
+    "zeroes": lambda data: data[: 2 * PAGE] + bytes(PAGE) + data[3 * PAGE :],
+    "the beginning": lambda data: b"\xff" * 100 + data[100:],
+    "cut": lambda data: data[: 5 * PAGE + 1000],
+}
+
+
+async def a_damaged_file(path: Path, damage: Callable[[bytes], bytes]) -> None:
     async with sqlite_store(path) as store:
         await store.write({f"agents/{number}": b"x" * 500 for number in range(200)})
-    first_page, rest = content(path)[:4096], content(path)[4096:]
-    put(path, first_page + b"\xff" * len(rest))
+    put(path, damage(content(path)))
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_a_damaged_file_stops_the_start_with_the_cure(
+    path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    await a_damaged_file(path, damage)
+    before = content(path)
+    text = await refusal(path)
+    assert "damaged" in text
+    assert "-store.rebuild" in text
+    assert content(path) == before
+
+
+async def opened_with_rebuild(path: Path) -> Store:
+    choice = SqliteChoice(path=path, reason="test", default_path=False)
+    return await open_store(choice, role="scaleio", rebuild=True, run_sync=run_inline)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_rebuild_keeps_the_damaged_file_and_begins_an_empty_one(
+    path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    for name in ("store.sqlite.damaged", "store.sqlite.damaged-2"):
+        await a_damaged_file(path, damage)
+        before = content(path)
+        store = await opened_with_rebuild(path)
+        assert dict(await store.load()) == {}
+        await store.write({"a": b"1"})
+        await store.close()
+        assert content(path.with_name(name)) == before
+        remove(path)
+
+
+async def test_rebuild_leaves_a_whole_file_alone(path: Path) -> None:
+    """The flag may stand in a definition for long, and be read at every start."""
     async with sqlite_store(path) as store:
-        with pytest.raises(StoreError, match="is damaged: put back a copy") as refused:
-            await store.load()
-    assert str(path) in str(refused.value)
+        await store.write({"a": b"1"})
+    again = await opened_with_rebuild(path)
+    assert dict(await again.load()) == {"a": b"1"}
+    await again.close()
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+async def test_rebuild_never_takes_the_database_of_another_program(path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE songs (title TEXT)")
+    other.close()
+    with pytest.raises(StoreError, match="another program"):
+        await opened_with_rebuild(path)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+async def test_while_the_disk_is_full_nothing_is_confirmed_and_the_reason_stands(
+    path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """What is not confirmed is not acted on; the journal goes on by itself when there is room."""
+    async with sqlite_store(path, run_inline) as store, trio.open_nursery() as nursery:
+        await store.write({"a": b"1"})
+        journal = Journal(
+            store=store,
+            mailbox=Mailbox(Vitals(name="journal", kind="journal"), 8),
+            chance=random.Random(1),  # noqa: S311 - a seed
+        )
+        nursery.start_soon(journal.run)
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with trio.move_on_after(600) as patience:
+            await journal.save({"a": b"2", "big": bytes(100_000)})
+        assert patience.cancelled_caught
+        assert "disk is full" in journal.fault
+        assert dict(await store.load()) == {"a": b"1"}
+        store._connection.execute("PRAGMA max_page_count = 100000")
+        await journal.save({"b": b"3"})
+        assert journal.fault == ""
+        assert dict(await store.load()) == {"a": b"2", "big": bytes(100_000), "b": b"3"}
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
