@@ -9,13 +9,15 @@ RUN := sh tools/venv.sh run && $(PYTHON)
 TEST := sh tools/venv.sh test && $(PYTHON)
 SEEDS ?= 20
 MINUTES ?= 10
+FIRST ?= 1
+JOBS ?= 1
 HOSTS ?= 3
 INPUTS ?= 1000000
 KILLS ?= 20
 POWER_CUTS ?= 10
 SEED ?= 1
 
-.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak fuzz browser bench docs zipapp lock
+.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak nightly fuzz browser bench docs zipapp lock
 
 help:
 	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
@@ -23,7 +25,8 @@ help:
 	@echo "make check     lint, types, architecture, shell scripts"
 	@echo "make doctor    which tests this machine can run, and what it lacks for the others"
 	@echo "make real      tests with a real Apache Mesos and a real ZooKeeper on loopback"
-	@echo "make soak      many simulated clusters in a storm of faults (SEEDS=$(SEEDS) MINUTES=$(MINUTES))"
+	@echo "make soak      many simulated clusters in all kinds of trouble (SEEDS=$(SEEDS) MINUTES=$(MINUTES) FIRST=$(FIRST) JOBS=$(JOBS))"
+	@echo "make nightly   make soak with 2,000 seeds and two hours"
 	@echo "make docs      renew the parts of docs/ that are made from the code"
 	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
@@ -50,7 +53,10 @@ real:
 	@$(TEST) -m tools.run_tests --only real zk
 
 soak:
-	@$(RUN) -m tools.soak --seeds "$(SEEDS)" --minutes "$(MINUTES)"
+	@$(RUN) -m tools.soak --seeds "$(SEEDS)" --minutes "$(MINUTES)" --first "$(FIRST)" --jobs "$(JOBS)"
+
+nightly:
+	@$(MAKE) --no-print-directory soak SEEDS=2000 MINUTES=120 JOBS=2
 
 docs:
 	@$(RUN) -m tools.docs

@@ -19,9 +19,9 @@ from rich.live import Live
 from rich.table import Table
 
 from commands.rehearsal import Rehearsal, all_arrived
-from commands.simulate import Options, deliver, prepare, report_of, scratch, whole
+from commands.simulate import Options, deliver, prepare, report_of, scratch, storm_of, whole
 from simulation.clock import PacedClock
-from simulation.storms import Storm
+from simulation.scripts import Line
 from simulation.world import Shape, build
 from supervisor import Service
 from web.server import WebServerError, serve
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="go on serving until Ctrl-C")
 
 
-def run(namespace: argparse.Namespace) -> int:
+def run(namespace: argparse.Namespace, script: tuple[Line, ...] | None = None) -> int:
     """Also what `simulate --serve` does: with its options, and going on until it is stopped."""
     plan = Plan(
         options=Options(
@@ -61,6 +61,7 @@ def run(namespace: argparse.Namespace) -> int:
             seed=namespace.seed,
             faults=getattr(namespace, "faults", "none"),
             plant=getattr(namespace, "plant", ""),
+            script=script,
         ),
         port=getattr(namespace, "port", 0),
         report=getattr(namespace, "report", "-"),
@@ -96,7 +97,7 @@ async def _run(plan: Plan, folder: Path) -> dict[str, object]:
         rehearsal.time_scale = RATE
         page = _Page(rehearsal, plan.port)
         rehearsal.web = page.serve
-        storm = Storm(world=world, level=plan.options.faults, rng=rng, crash=rehearsal.crash)
+        storm = storm_of(plan.options, rehearsal, rng)
         await nursery.start(world.mesos.run)
         nursery.start_soon(rehearsal.run)
         nursery.start_soon(storm.run)

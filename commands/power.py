@@ -9,8 +9,9 @@ import attrs
 import httpcore
 import trio
 
-from actors.ports import Store
+from actors.ports import Store, StoreError
 from simulation.network import MemoryBackend
+from simulation.process_dials import ProcessDials
 
 
 @attrs.define
@@ -82,6 +83,7 @@ class PoweredStore:
 
     inner: Store
     power: Power
+    dials: ProcessDials
     landed: Callable[[Mapping[str, bytes | None]], None]  # it is durable, confirmed or not
     kind: str = "simulated"
 
@@ -89,12 +91,17 @@ class PoweredStore:
         return await self.inner.load()
 
     async def write(self, changes: Mapping[str, bytes | None]) -> None:
-        await trio.lowlevel.checkpoint()
+        delay_s = self.dials.take_delay_s()
+        await trio.sleep(delay_s)
         await self.power.check()
         await self.inner.write(changes)
         self.landed(changes)
-        await trio.lowlevel.checkpoint()
+        if self.dials.take_unheard():
+            self.dials.crash()
+        await trio.sleep(delay_s)
         await self.power.check()
+        if self.dials.take_unsure():
+            raise StoreError("the connection broke before the store answered")
 
     async def close(self) -> None:
         await self.inner.close()

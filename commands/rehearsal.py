@@ -38,6 +38,7 @@ from settings import Redactor, Settings, parse
 from simulation.checkers import Checkers
 from simulation.mesos_values import EPOCH_S
 from simulation.network import MemoryBackend
+from simulation.process_dials import ProcessDials
 from simulation.world import GATEWAY_NAME, World
 from supervisor import Outside, Service, WebServer
 from web.app import create_app
@@ -102,6 +103,7 @@ class Rehearsal:
     service: Service | None = None
     crashes: int = 0
     incarnations: int = 0
+    dials: ProcessDials = attrs.field(init=False)
     redactor: Redactor = attrs.field(init=False)
     _power: Power = attrs.field(factory=Power)
     _scope: trio.CancelScope | None = None
@@ -111,10 +113,11 @@ class Rehearsal:
     def __attrs_post_init__(self) -> None:
         self.world.ask_permit = self._ask_permit
         self.checkers.shown.look = self.board
+        self.dials = ProcessDials(self.crash)
         self.redactor = Redactor([self.settings.scaleio_password])
 
     def wall(self) -> float:
-        return EPOCH_S + trio.current_time()
+        return EPOCH_S + trio.current_time() + self.dials.clock_off_s
 
     def crash(self) -> None:
         """The process dies now, between two instructions."""
@@ -194,7 +197,7 @@ class Rehearsal:
                 password=self.settings.scaleio_password.reveal,
                 clock=trio.current_time,
             ),
-            store=PoweredStore(self.through(store), power, self._landed),
+            store=PoweredStore(self.through(store), power, self.dials, self._landed),
             chance=chance,
             installer=self._installer,
             web=self.web or _no_sockets,

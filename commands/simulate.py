@@ -29,15 +29,18 @@ from commands.rehearsal import (
 )
 from settings import Redactor, Secret
 from simulation.checkers import Checkers
+from simulation.fault_kinds import KINDS
 from simulation.mesos_observed import CallReceived
+from simulation.scripts import Line, ScriptError, parse, render
 from simulation.seed import deterministic
-from simulation.storms import PAUSES_S, Storm
+from simulation.storms import HOUR_S, WEATHERS, Storm, WeatherError, weather
 from simulation.world import HostEvent, Shape, World, WorldEvent, build
 
 LOOK_EVERY_S: Final = 1.0
 PATIENCE_S: Final = 1800.0  # virtual, beside what each agent may take
 PER_AGENT_S: Final = 300.0
 STORAGE_AGENTS: Final = 5
+HOURS_MAX: Final = 10_000.0
 
 
 @attrs.define
@@ -59,12 +62,34 @@ class Options:
     storage: int = STORAGE_AGENTS
     extra: tuple[str, ...] = ()
     uninstall: str = ""  # one, all: in the end
+    script: tuple[Line, ...] | None = None  # exact faults in place of a storm
+    hours: float = 0.0  # simulated: the run is not over before
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agents", type=whole(1, 20000), default=25, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
-    parser.add_argument("--faults", choices=tuple(PAUSES_S), default="none")
+    parser.add_argument(
+        "--faults",
+        default="none",
+        metavar="KINDS",
+        help=f"{', '.join(WEATHERS)}, or names of faults with commas between them",
+    )
+    parser.add_argument(
+        "--script",
+        metavar="TEXT|@FILE",
+        help="these faults at these simulated seconds, and no others: "
+        "'SECONDS KIND HOST; SECONDS KIND *'; a size may follow",
+    )
+    parser.add_argument(
+        "--hours",
+        type=hours,
+        default=0.0,
+        metavar="H",
+        help="go on for so many simulated hours, with a fault now and then",
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "faults:\n" + "\n".join(f"  {n:<17} {k.says}" for n, k in KINDS.items())
     parser.add_argument("--plant", choices=NAMES, default="", help="a deliberate wrong")
     parser.add_argument(
         "--uninstall", choices=("one", "all"), default="", help="take agents out of use in the end"
@@ -85,18 +110,50 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def hours(text: str) -> float:
+    """A reader of simulated hours, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= HOURS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected hours from 0 to {HOURS_MAX:g}")
+    return number
+
+
+def script_of(said: str | None, agents: int) -> tuple[Line, ...] | None:
+    """What `--script` says, or the file that it names. Raises ScriptError."""
+    if said is None:
+        return None
+    if said.startswith("@"):
+        try:
+            said = Path(said[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ScriptError(f"{said[1:]}: cannot be read: {error}") from None
+    return parse(said, (f"agent{number}.sim" for number in range(agents)))
+
+
 def run(namespace: argparse.Namespace) -> int:
     """Exit 0 only if every agent is ready and no invariant broke."""
+    try:
+        weather(namespace.faults)
+        script = script_of(namespace.script, namespace.agents)
+    except (WeatherError, ScriptError) as error:
+        where = "--faults" if isinstance(error, WeatherError) else "--script"
+        print(f"{where} {error}", file=sys.stderr)
+        return 2
     if namespace.serve:
         from commands import demo  # sockets and a scaled clock: another life
 
-        return demo.run(namespace)
+        return demo.run(namespace, script)
     options = Options(
         agents=namespace.agents,
         seed=namespace.seed,
         faults=namespace.faults,
         plant=namespace.plant,
         uninstall=namespace.uninstall,
+        script=script,
+        hours=namespace.hours,
     )
     report = simulate(options, loglevel=namespace.loglevel)
     return deliver(report, namespace.report)
@@ -116,9 +173,14 @@ def deliver(report: dict[str, object], where: str) -> int:
     if isinstance(violations, list):
         for violation in violations[:10]:
             print(f"violation: {violation}", file=sys.stderr)
+    return verdict(report)
+
+
+def verdict(report: dict[str, object]) -> int:
+    """0 only if every agent is ready (or retired, where that was asked) and no promise broke."""
     retired = {"one": 1, "all": report["agents"]}.get(str(report.get("uninstall", "")), 0)
     wanted = report["ready"] == int(str(report["agents"])) - int(str(retired))
-    return 0 if wanted and report.get("retired", 0) == retired and not violations else 1
+    return 0 if wanted and report.get("retired", 0) == retired and not report["violations"] else 1
 
 
 def simulate(options: Options, *, loglevel: str = "critical") -> dict[str, object]:
@@ -148,26 +210,39 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
             nursery=nursery,
         )
         rehearsal, tally = prepare(world, options, folder, rng, loglevel)
-        storm = Storm(
-            world=world,
-            level=options.faults,
-            rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
-            crash=rehearsal.crash,
-        )
+        storm = storm_of(options, rehearsal, rng)
         await nursery.start(world.mesos.run)
         nursery.start_soon(rehearsal.run)
         attendant = Attendant(rehearsal)
         nursery.start_soon(attendant.run)
         nursery.start_soon(rehearsal.keep_comparing)
-        with trio.move_on_after(PATIENCE_S + PER_AGENT_S * options.agents):
+        with trio.move_on_after(patience_s(options)):
             await storm.run()
             await arrived(rehearsal, options.agents)
             await take_out(rehearsal, options.uninstall)
         report = await report_of(rehearsal, tally, options)
-        report["faults"] = dict(sorted(storm.injected.items()))
         report["rollout"] = {"halts": attendant.halts, "resumes": attendant.resumes}
+        report["faults"] = storm.injected
+        report["script"] = render(storm.noted)
         nursery.cancel_scope.cancel(reason="the run is over")
     return report
+
+
+def storm_of(options: Options, rehearsal: Rehearsal, rng: random.Random) -> Storm:
+    return Storm(
+        world=rehearsal.world,
+        process=rehearsal.dials,
+        rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
+        weather=weather(options.faults),
+        script=options.script,
+        hours=options.hours,
+    )
+
+
+def patience_s(options: Options) -> float:
+    """Simulated seconds after which a run that has not ended is given up."""
+    last_s = max((line.at for line in options.script or ()), default=0.0)
+    return max(last_s, options.hours * HOUR_S) + PATIENCE_S + PER_AGENT_S * options.agents
 
 
 def prepare(

@@ -48,6 +48,7 @@ class SimulatedAgent:
     agent_id: str = ""
     register_within_s: float = 1.0  # --registration_backoff_factor: a random part of it
     fail_next: deque[int] = attrs.field(factory=deque)  # exit codes for the tasks to come
+    clock_off_s: float = 0.0  # how wrong its host's clock goes: updates carry it
     up: bool = attrs.field(default=False, init=False)
     connected: bool = attrs.field(default=False, init=False)
     draining: DrainOrder | None = attrs.field(default=None, init=False)
@@ -369,7 +370,7 @@ class SimulatedAgent:
             task_id=order.task_id,
             state=word.state,
             source=word.source,
-            at_s=self.timers.now(),
+            at_s=self.timers.now() + self.clock_off_s,
             agent_id=self.agent_id,
             message=word.message,
             reason=word.reason,

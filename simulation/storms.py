@@ -1,82 +1,126 @@
-"""What goes wrong, and when: drawn from the seed, over a bounded time."""
+"""What goes wrong, and when: drawn from the seed over a bounded time, or read from a script."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Final
 
 import attrs
 import trio
 
+from simulation.fault_kinds import KINDS
+from simulation.process_dials import ProcessDials
+from simulation.scripts import EVERY_HOST, Line
 from simulation.world import World
 
-PAUSES_S: Final = {"none": (0.0, 0.0), "some": (15.0, 60.0), "storm": (2.0, 12.0)}
 PER_AGENT_S: Final = 12.0  # of trouble; 200 agents are troubled for 40 minutes
 AT_LEAST_S: Final = 300.0
+RARE_S: Final = (900.0, 3600.0)  # between two faults when the storm is over
+HOUR_S: Final = 3600.0
+
+
+class WeatherError(Exception):
+    """There is no such fault; the text lists those that there are."""
+
+
+@attrs.frozen(kw_only=True)
+class Weather:
+    """What a storm draws from, and the bounds of its pauses. Without kinds there is no storm."""
+
+    kinds: tuple[str, ...] = ()
+    pauses_s: tuple[float, float] = (2.0, 12.0)
+
+
+_STORM_ONLY: Final = ("agent-restart", "master-failover", "reordered-update")
+_SOME: Final = (
+    "duplicate-update", "gateway-401", "gateway-500", "late-update", "reboot", "reboot-new-id",
+    "rescind", "scheduler-crash", "stream-cut", "stream-ends", "task-fails", "task-lost",
+)  # fmt: skip
+WEATHERS: Final[dict[str, Weather]] = {
+    "none": Weather(),
+    "some": Weather(kinds=_SOME, pauses_s=(15.0, 60.0)),
+    "storm": Weather(kinds=tuple(sorted((*_SOME, *_STORM_ONLY)))),
+    "all": Weather(kinds=tuple(KINDS)),
+}
+
+
+def weather(words: str) -> Weather:
+    """One of WEATHERS, or names of faults with commas between them. Raises WeatherError."""
+    if words in WEATHERS:
+        return WEATHERS[words]
+    names = tuple(word.strip() for word in words.split(","))
+    for name in names:
+        if name not in KINDS:
+            raise WeatherError(
+                f"{name!r} is no fault: say {', '.join(WEATHERS)}, or some of "
+                f"{', '.join(KINDS)} with commas between them"
+            )
+    return Weather(kinds=tuple(dict.fromkeys(names)))
 
 
 @attrs.define
 class Storm:
-    """`run` ends when the time of troubles is over. `crash` kills the scheduler."""
+    """`run` ends when the time of troubles is over, and not before `hours` have passed.
+
+    After the storm a fault comes now and then. A `script` takes the place of all chance.
+    """
 
     world: World
-    level: str
+    process: ProcessDials
     rng: random.Random
-    crash: Callable[[], None]
-    injected: dict[str, int] = attrs.field(factory=dict)
+    weather: Weather = attrs.field(factory=Weather)
+    script: tuple[Line, ...] | None = None
+    hours: float = 0.0
+    noted: list[Line] = attrs.field(factory=list, init=False)
+
+    @property
+    def injected(self) -> dict[str, int]:
+        """Faults by kind."""
+        counts: dict[str, int] = {}
+        for line in self.noted:
+            counts[line.kind] = counts.get(line.kind, 0) + 1
+        return dict(sorted(counts.items()))
 
     async def run(self) -> None:
-        low, high = PAUSES_S[self.level]
-        if not high:
-            return
+        if self.script is not None:
+            await self._play(self.script)
+        elif self.weather.kinds:
+            await self._draw()
+        await trio.sleep_until(self.hours * HOUR_S)
+
+    async def _play(self, script: tuple[Line, ...]) -> None:
+        for line in script:
+            await trio.sleep_until(line.at)
+            self.inject(line)
+
+    async def _draw(self) -> None:
         until = trio.current_time() + AT_LEAST_S + PER_AGENT_S * len(self.world.hosts)
         while trio.current_time() < until:
-            await trio.sleep(self.rng.uniform(low, high))
-            host = self.rng.choice(sorted(self.world.hosts))
-            self.inject(self.rng.choice(KINDS[self.level]), host)
+            await self._after(self.weather.pauses_s)
+        ends_at = self.hours * HOUR_S - RARE_S[0]  # what comes last is got over within the hours
+        while trio.current_time() + RARE_S[1] < ends_at:
+            await self._after(RARE_S)
 
-    def inject(self, kind: str, host: str) -> None:
-        """One fault now; some of them hit `host`, the others everybody."""
-        self.injected[kind] = self.injected.get(kind, 0) + 1
-        _FAULTS[kind](self, host)
+    async def _after(self, pauses_s: tuple[float, float]) -> None:
+        at = round(trio.current_time() + self.rng.uniform(*pauses_s), 3)
+        await trio.sleep_until(at)
+        kind = self.rng.choice(self.weather.kinds)
+        host = self.rng.choice(sorted(self.world.hosts))
+        size = KINDS[kind].size
+        self.inject(
+            Line(
+                at,
+                kind,
+                host if KINDS[kind].hits_host else EVERY_HOST,
+                None if size is None else size.draw(self.rng),
+            )
+        )
 
-    def reboot(self, host: str, *, new_id: bool) -> None:
-        """Nothing where the host is down already."""
-        if self.world.hosts[host].up:
-            self.world.nursery.start_soon(self._reboot, host, new_id)
-
-    async def _reboot(self, host: str, new_id: bool) -> None:  # noqa: FBT001 - for start_soon
-        await self.world.reboot(host, new_id=new_id)
-
-
-_FAULTS: Final[dict[str, Callable[[Storm, str], object]]] = {
-    "dropped-stream": lambda storm, _: storm.world.mesos.faults.drop_stream(
-        mid_record=storm.rng.random() < 0.5
-    ),
-    "duplicate-update": lambda storm, _: storm.world.mesos.faults.duplicate_next_updates(2),
-    "gateway-401": lambda storm, _: storm.world.gateway.faults.unauthorised_next(2),
-    "gateway-500": lambda storm, _: storm.world.gateway.faults.error_500_next(
-        storm.rng.randint(1, 3)
-    ),
-    "late-update": lambda storm, _: storm.world.mesos.faults.delay_next_updates(
-        1, storm.rng.uniform(1, 20)
-    ),
-    "rescind": lambda storm, host: storm.world.mesos.faults.rescind(host),
-    "scheduler-crash": lambda storm, _: storm.crash(),
-    "task-fails": lambda storm, host: storm.world.mesos.faults.task_fails_next(
-        host, storm.rng.choice((1, 75))
-    ),
-    "task-lost": lambda storm, host: storm.world.mesos.faults.task_lost(host),
-    "agent-restart": lambda storm, host: storm.world.mesos.faults.agent_restart(host, down_s=3.0),
-    "master-failover": lambda storm, _: storm.world.mesos.faults.master_failover(),
-    "reordered-update": lambda storm, _: storm.world.mesos.faults.reorder_next_updates(1),
-    "reboot": lambda storm, host: storm.reboot(host, new_id=False),
-    "reboot-new-id": lambda storm, host: storm.reboot(host, new_id=True),
-}
-_STORM_ONLY: Final = ("agent-restart", "master-failover", "reordered-update")
-KINDS: Final[dict[str, tuple[str, ...]]] = {
-    "none": (),
-    "some": tuple(sorted(_FAULTS.keys() - set(_STORM_ONLY))),
-    "storm": tuple(sorted(_FAULTS)),
-}
+    def inject(self, line: Line) -> None:
+        """That fault, now: on its host, or on each where it says so."""
+        self.noted.append(line)
+        kind = KINDS[line.kind]
+        usual = 0.0 if kind.size is None else kind.size.usual
+        everywhere = line.host == EVERY_HOST and kind.hits_host
+        for host in sorted(self.world.hosts) if everywhere else (line.host,):
+            kind.act(self, host, usual if line.size is None else line.size)

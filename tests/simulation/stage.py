@@ -31,7 +31,9 @@ from domain.agent import AgentRecord
 from simulation.checkers import Checkers
 from simulation.mesos_observed import TaskLaunched
 from simulation.promises import Violation
+from simulation.scripts import Line
 from simulation.seed import deterministic
+from simulation.storms import Storm
 from simulation.world import Shape, World, WorldEvent, build
 from supervisor import Service
 
@@ -67,6 +69,26 @@ class Stage:
         self.adopt()
         await self.rehearsal.run()
 
+    # -- what scripts say (simulation/scripts.py) --------------------------------------------------
+
+    def disturb(self, line: Line) -> None:
+        """One fault, now."""
+        chance = random.Random(7)  # noqa: S311 - simulated chance; an injection draws nothing
+        Storm(world=self.world, process=self.rehearsal.dials, rng=chance).inject(line)
+
+    async def tell(self, command: str, host: str) -> int:
+        await trio.lowlevel.checkpoint()
+        return self.rehearsal.command(command, host)[0]
+
+    async def wait_for(self, condition: Callable[[], object], *, within_s: float) -> bool:
+        with trio.move_on_after(within_s):
+            while not condition():  # noqa: ASYNC110 - any view of the world: nobody tells of it
+                await trio.sleep(LOOK_EVERY_S)
+        return bool(condition())
+
+    def situation(self) -> object:
+        return self.phases()
+
     # -- looking ---------------------------------------------------------------------------------
 
     def phases(self) -> dict[str, tuple[str, str]]:
@@ -92,10 +114,8 @@ class Stage:
 
     async def until(self, condition: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
         """Let virtual time pass until it holds; the assertion says how all stood otherwise."""
-        with trio.move_on_after(within_s):
-            while not condition():  # noqa: ASYNC110 - any view of the world: nobody tells of it
-                await trio.sleep(LOOK_EVERY_S)
-        assert condition(), f"not within {within_s:g} s; the agents: {self.phases()}"
+        came = await self.wait_for(condition, within_s=within_s)
+        assert came, f"not within {within_s:g} s; the agents: {self.phases()}"
 
     async def pass_time(self, seconds: float) -> None:
         """For what must not happen: virtual time costs nothing."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
 from commands.simulate import Options, simulate
-from simulation.storms import KINDS, Storm
+from simulation.fault_kinds import KINDS
+from simulation.scripts import Line
 from simulation.world import Shape
 from tests.simulation.stage import Stage, play
 
@@ -143,14 +143,9 @@ def recover(fault: Fault) -> None:
     play(story, shape=Shape(agents=3, storage=2))
 
 
-@pytest.mark.parametrize("kind", KINDS["storm"])
-def test_one_fault_of_a_storm_is_recovered_from(kind: str) -> None:
-    def inject(stage: Stage, host: str) -> None:
-        rng = random.Random(7)  # noqa: S311 - simulated chance
-        storm = Storm(world=stage.world, level="none", rng=rng, crash=stage.rehearsal.crash)
-        storm.inject(kind, host)
-
-    recover(inject)
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_fault_is_recovered_from(kind: str) -> None:
+    recover(lambda stage, host: stage.disturb(Line(0.0, kind, host)))
 
 
 @pytest.mark.parametrize("fault", ALONE, ids=lambda fault: fault.__name__)
