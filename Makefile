@@ -8,6 +8,7 @@ PYTHON := .venv/bin/python
 RUN := sh tools/venv.sh run && $(PYTHON)
 TEST := sh tools/venv.sh test && $(PYTHON)
 SEEDS ?= 20
+AGENTS ?= 100
 MINUTES ?= 10
 FIRST ?= 1
 JOBS ?= 1
@@ -17,7 +18,7 @@ KILLS ?= 20
 POWER_CUTS ?= 10
 SEED ?= 1
 
-.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak nightly fuzz browser bench docs zipapp lock
+.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak nightly upgrade fuzz browser bench docs zipapp lock
 
 help:
 	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
@@ -27,6 +28,7 @@ help:
 	@echo "make real      tests with a real Apache Mesos and a real ZooKeeper on loopback"
 	@echo "make soak      many simulated clusters in all kinds of trouble (SEEDS=$(SEEDS) MINUTES=$(MINUTES) FIRST=$(FIRST) JOBS=$(JOBS))"
 	@echo "make nightly   make soak with 2,000 seeds and two hours"
+	@echo "make upgrade   a newer catalog on a simulated cluster of AGENTS=$(AGENTS) in five fault sets (SEED=$(SEED))"
 	@echo "make docs      renew the parts of docs/ that are made from the code"
 	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
@@ -51,6 +53,9 @@ doctor:
 
 real:
 	@$(TEST) -m tools.run_tests --only real zk
+
+upgrade:
+	@$(RUN) cli.py simulate --upgrade --agents "$(AGENTS)" --seed "$(SEED)"
 
 soak:
 	@$(RUN) -m tools.soak --seeds "$(SEEDS)" --minutes "$(MINUTES)" --first "$(FIRST)" --jobs "$(JOBS)"

@@ -52,14 +52,21 @@ _PACKAGES: Final = (
     ("rexray", "0.11.4", "3", ""),
     ("dvdcli", "0.1.0", "4", ""),
 )
-_ENTRIES: Final = ",\n".join(
-    f"""{{"component": "{name}", "version": "{version}", "platforms": [{{"os_id": "debian"}}],
- "url": "https://packages.example.invalid/{name}.deb", "sha256": "{digit * 64}",
- "size_bytes": 1000{kernels}}}"""
-    for name, version, digit, kernels in _PACKAGES
-)
-CATALOG: Final = f"""{{"version": 1, "packages": [
-{_ENTRIES}
+NEWER: Final = {"sds": "2.0-12000.122", "sdc": "2.0-12000.122", "rexray": "0.11.9"}
+
+
+def catalog_text(newer: Mapping[str, str] | None = None) -> str:
+    """The simulation's catalog. `newer`: component -> the version that replaces it."""
+    newer = newer or {}
+    entries = ",\n".join(
+        f"""{{"component": "{name}", "version": "{newer.get(name, version)}",
+ "platforms": [{{"os_id": "debian"}}], "url": "https://packages.example.invalid/{name}.deb",
+ "sha256": "{digit * 64}", "size_bytes": 1000,
+ "upgrade": {"true" if name in newer else "false"}{kernels}}}"""
+        for name, version, digit, kernels in _PACKAGES
+    )
+    return f"""{{"version": 1, "packages": [
+{entries}
 ]}}"""
 
 
@@ -96,7 +103,7 @@ class Rehearsal:
     time_scale: float = 1.0
     through: Callable[[Store], Store] = lambda store: store  # where a store can be made to fail
     catalog: Catalog | None = attrs.field(
-        factory=lambda: load_catalog(CATALOG, "the simulation's catalog")
+        factory=lambda: load_catalog(catalog_text(), "the simulation's catalog")
     )
     extras: tuple[Extra, ...] = ()
     overrides: tuple[Override, ...] = ()

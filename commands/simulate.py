@@ -27,6 +27,8 @@ from commands.rehearsal import (
     phases_of,
     simulated_settings,
 )
+from commands.upgrade import FAULT_SETS, Upgrade
+from commands.upgrade import SETTINGS as UPGRADE_SETTINGS
 from settings import Redactor, Secret
 from simulation.checkers import Checkers
 from simulation.fault_kinds import KINDS
@@ -64,6 +66,7 @@ class Options:
     uninstall: str = ""  # one, all: in the end
     script: tuple[Line, ...] | None = None  # exact faults in place of a storm
     hours: float = 0.0  # simulated: the run is not over before
+    upgrade: bool = False  # to a newer catalog, when all are ready
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--uninstall", choices=("one", "all"), default="", help="take agents out of use in the end"
     )
+    parser.add_argument(
+        "--upgrade", action="store_true",
+        help="when all are ready: newer SDS, SDC and REX-Ray, in five fault sets, with failures",
+    )  # fmt: skip
     parser.add_argument("--report", default="-", metavar="FILE", help="JSON report; - is stdout")
     parser.add_argument("--serve", action="store_true", help="scaled clock, with the web page")
     parser.add_argument("--loglevel", default="critical")
@@ -154,6 +161,7 @@ def run(namespace: argparse.Namespace) -> int:
         uninstall=namespace.uninstall,
         script=script,
         hours=namespace.hours,
+        upgrade=namespace.upgrade,
     )
     report = simulate(options, loglevel=namespace.loglevel)
     return deliver(report, namespace.report)
@@ -179,6 +187,9 @@ def deliver(report: dict[str, object], where: str) -> int:
 def verdict(report: dict[str, object]) -> int:
     """0 only if every agent is ready (or retired, where that was asked) and no promise broke."""
     retired = {"one": 1, "all": report["agents"]}.get(str(report.get("uninstall", "")), 0)
+    if report.get("upgrade"):
+        arrived = int(str(report["ready"])) + int(str(report["failed"]))
+        return 0 if arrived == report["agents"] and not report["violations"] else 1
     wanted = report["ready"] == int(str(report["agents"])) - int(str(retired))
     return 0 if wanted and report.get("retired", 0) == retired and not report["violations"] else 1
 
@@ -206,11 +217,12 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
     async with trio.open_nursery() as nursery:
         world = build(
             rng=rng,
-            shape=Shape(agents=options.agents, storage=min(options.storage, options.agents)),
+            shape=_shape(options),
             nursery=nursery,
         )
         rehearsal, tally = prepare(world, options, folder, rng, loglevel)
         storm = storm_of(options, rehearsal, rng)
+        upgrade = _upgrade(rehearsal, rng) if options.upgrade else None
         await nursery.start(world.mesos.run)
         nursery.start_soon(rehearsal.run)
         attendant = Attendant(rehearsal)
@@ -219,8 +231,12 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
         with trio.move_on_after(patience_s(options)):
             await storm.run()
             await arrived(rehearsal, options.agents)
+            if upgrade is not None:
+                with trio.move_on_after(PATIENCE_S + PER_AGENT_S * options.agents):
+                    await upgrade.run(options.agents)
             await take_out(rehearsal, options.uninstall)
         report = await report_of(rehearsal, tally, options)
+        report["upgrade"] = upgrade.report() if upgrade is not None else {}
         report["rollout"] = {"halts": attendant.halts, "resumes": attendant.resumes}
         report["faults"] = storm.injected
         report["script"] = render(storm.noted)
@@ -245,6 +261,18 @@ def patience_s(options: Options) -> float:
     return max(last_s, options.hours * HOUR_S) + PATIENCE_S + PER_AGENT_S * options.agents
 
 
+def _shape(options: Options) -> Shape:
+    """For an upgrade every agent stores data: there is something to be careful of."""
+    if options.upgrade:
+        return Shape(agents=options.agents, storage=options.agents, fault_sets=FAULT_SETS)
+    return Shape(agents=options.agents, storage=min(options.storage, options.agents))
+
+
+def _upgrade(rehearsal: Rehearsal, rng: random.Random) -> Upgrade:
+    chance = random.Random(rng.getrandbits(64))  # noqa: S311 - simulated chance
+    return Upgrade(rehearsal.world, rehearsal, chance)
+
+
 def prepare(
     world: World,
     options: Options,
@@ -261,7 +289,11 @@ def prepare(
     rehearsal = Rehearsal(
         world=world,
         checkers=checkers,
-        settings=simulated_settings(password, options.extra, own_address=own_address),
+        settings=simulated_settings(
+            password,
+            (*(UPGRADE_SETTINGS if options.upgrade else ()), *options.extra),
+            own_address=own_address,
+        ),
         folder=folder,
         rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
         plant=plant(options.plant, world) if options.plant else None,

@@ -214,21 +214,25 @@ class Checkers:
         return task_id.rsplit(".", 3)[0]
 
     def _host(self, event: HostEvent) -> None:
-        if event.kind == "up":
+        if event.kind in ("up", "sds-back"):
             self._down.discard(event.host)
-        if event.kind != "rebooting":
-            return
-        self._down.add(event.host)
-        self._check_reboot(event.host)
+        if event.kind in ("rebooting", "sds-replaced"):
+            self._down.add(event.host)
+            self._check_storage(event.host)
+        if event.kind == "rebooting":
+            self._check_own(event.host)
 
-    def _check_reboot(self, host: str) -> None:
-        gateway, address = self.world.gateway, self.world.hosts[host].address
+    def _check_storage(self, host: str) -> None:
+        gateway = self.world.gateway
         domain = self._unit(host)[0]
         units = {unit for of, unit in map(self._unit, self._down) if unit and of == domain}
         self.check(FAULT_UNIT, len(units) <= 1, f"{host} goes down beside {sorted(self._down)}")
         whole = not degraded_pools(self.world)
         normal = all(member.good for member in gateway.state.mdms)
         self.check(HEALTHY, whole and normal, f"{host} goes down while data is degraded")
+
+    def _check_own(self, host: str) -> None:
+        address = self.world.hosts[host].address
         others = [
             name
             for name, record in self._records.items()

@@ -41,6 +41,7 @@ LOCKED_STEPS: Final = frozenset(
     {"prerequisites", "sds", "sdc", "rexray", "isolator", "agent-restart", "claim", "probe",
      "reboot", "uninstall"}
 )  # fmt: skip
+PERMIT_TAKES_S: Final = 1.0  # before the end of the step that asks
 _DURATIONS_S: Final[Mapping[str, tuple[float, float]]] = {
     "survey": (1.0, 8.0),
     "prerequisites": (10.0, 90.0),
@@ -153,6 +154,8 @@ class SimulatedHost:
     on_sds_up: Callable[[str], None] = _no_sds
     on_reboot_armed: Callable[[str, float], None] = _no_reboot
     on_agent_restart_armed: Callable[[], None] = _no_restart
+    on_permit_wanted: Callable[[str, float], None] | None = None  # None: every permit is given
+    on_sds_replaced: Callable[[], None] = _no_restart
     on_sdc_down: Callable[[str], None] = _no_sds
     sees_volume: Callable[[str], bool] = _no_volume
     has_volumes: Callable[[], bool] = _no_volumes
@@ -193,6 +196,7 @@ class SimulatedHost:
     locked_by: StepRun | None = attrs.field(default=None, init=False)
     armed_reboot: bool = attrs.field(default=False, init=False)
     armed_restart: bool = attrs.field(default=False, init=False)
+    permit_answers: dict[str, int] = attrs.field(factory=dict, init=False)  # URL -> HTTP status
     ended_well: set[str] = attrs.field(factory=set, init=False)  # steps that told 0, 20 or 21
     _changes_left: int | None = attrs.field(default=None, init=False)
 
@@ -219,7 +223,15 @@ class SimulatedHost:
         )
         if takes_lock and not run.denied:
             self.locked_by = run
+        url = environment.get("PERMIT_URL", "")
+        if step == "sds" and url and "sds" in self.services and self.on_permit_wanted:
+            self.permit_answers.pop(url, None)
+            self.on_permit_wanted(url, max(0.0, duration_s - PERMIT_TAKES_S))
         return run
+
+    def is_permitted(self, url: str) -> bool:
+        """The scheduler's word on replacing a running SDS; silence means no."""
+        return self.on_permit_wanted is None or self.permit_answers.get(url) == 200
 
     def apply(self, step: str, environment: Mapping[str, str], *, denied: bool) -> StepOutcome:
         code = self.dials.fail_next.pop(step, None)

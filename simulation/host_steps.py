@@ -81,15 +81,23 @@ def _not_masked(host: SimulatedHost, service: str) -> None:
 def _sds(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:
     known_platform(host)
     _not_masked(host, "sds")
-    ensure_package(host, "sds", environment, lambda: _permitted(host, environment))
+    running = "sds" in host.services
+    action = ensure_package(host, "sds", environment, lambda: _permitted(host, environment))
+    if running and action != "none":
+        host.on_sds_replaced()
     _start(host, "sds")
     host.write_receipt("sds", "kept", version=environment["PACKAGE_VERSION"])
     return Ended(code=0, reason="holds")
 
 
 def _permitted(host: SimulatedHost, environment: Mapping[str, str]) -> None:
-    if "sds" in host.services and not environment.get("PERMIT_URL"):
+    if "sds" not in host.services:
+        return
+    url = environment.get("PERMIT_URL", "")
+    if not url:
         raise EndError(75, "no-permit", "the running SDS would be restarted without a permit")
+    if not host.is_permitted(url):
+        raise EndError(75, "not-permitted", "the scheduler does not permit it now")
 
 
 def _sdc(host: SimulatedHost, environment: Mapping[str, str]) -> Ended:

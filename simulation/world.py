@@ -26,12 +26,16 @@ from simulation.network import Network
 GATEWAY_NAME: Final = "gateway.test"
 AGENT_RESTART_AFTER_S: Final = 15.0
 OLD_KERNEL: Final = "5.10.0-8-amd64"  # which the SDC of the simulation has no module for
+SDS_RESTART_S: Final = (2.0, 12.0)
 PERMIT_PATIENCE_S: Final = 30.0  # curl's bound in the reboot script
 
 
 @attrs.frozen(kw_only=True)
 class HostEvent:
-    """Something that happened to a host: rebooting (of ours), down, up."""
+    """Something that happened to a host: rebooting (of ours), down, up.
+
+    sds-replaced, sds-back: the SDS alone was away, on our account.
+    """
 
     at: float
     kind: str
@@ -67,6 +71,7 @@ class Shape:
     agents: int = 3
     storage: int = 3
     api: Api = "2.5"
+    fault_sets: int = 0  # agents are spread over so many, by attribute; 0: none is named
     seeded: bool = True  # a domain and a pool that can hold volumes are there already
     password: str = "Sim-Pass-7"  # noqa: S105 - of the simulated Gateway
 
@@ -109,10 +114,14 @@ class World:
         host.on_sds_up = lambda address: self.gateway.set_sds_connected(address, connected=True)
         host.on_reboot_armed = lambda url, delay_s: self._armed(host, url, delay_s)
         host.on_agent_restart_armed = lambda: self._restart_armed(host)
+        host.on_permit_wanted = lambda url, delay_s: self._permit_wanted(host, url, delay_s)
+        host.on_sds_replaced = lambda: self._sds_replaced(host)
         host.on_sdc_down = lambda guid: self.gateway.set_sdc_connected(guid, connected=False)
         host.has_volumes = lambda: bool(self.gateway.mapped_volumes(host.sdc_guid))
         host.sees_volume = lambda path: self._sees(host, path)
-        self.mesos.add_agent(host)
+        racks = self.shape.fault_sets
+        named = {"scaleio-fault-set": f"rack{number % racks}"} if racks else {}
+        self.mesos.add_agent(host, attributes=named)
         return host
 
     # -- what a host does to the cluster -------------------------------------------------------
@@ -142,6 +151,29 @@ class World:
         if host.boot_id == boot and host.permit_answered(status):
             self.tell(HostEvent(at=trio.current_time(), kind="rebooting", host=host.hostname))
             await self.reboot(host.hostname)
+
+    def _permit_wanted(self, host: SimulatedHost, url: str, delay_s: float) -> None:
+        self.nursery.start_soon(self._ask_for_sds, host, url, delay_s)
+
+    async def _ask_for_sds(self, host: SimulatedHost, url: str, delay_s: float) -> None:
+        """A step that replaces a running SDS asks just before it does."""
+        boot = host.boot_id
+        await trio.sleep(delay_s)
+        if self.ask_permit is not None and host.boot_id == boot and host.up:
+            with trio.move_on_after(PERMIT_PATIENCE_S):
+                host.permit_answers[url] = await self.ask_permit(url)
+
+    def _sds_replaced(self, host: SimulatedHost) -> None:
+        self.tell(HostEvent(at=trio.current_time(), kind="sds-replaced", host=host.hostname))
+        self.gateway.set_sds_connected(host.address, connected=False)
+        self.nursery.start_soon(self._sds_comes_back, host)
+
+    async def _sds_comes_back(self, host: SimulatedHost) -> None:
+        boot = host.boot_id
+        await trio.sleep(self.rng.uniform(*SDS_RESTART_S))
+        if host.boot_id == boot and host.up:  # else it comes back with its host
+            self.gateway.set_sds_connected(host.address, connected=True)
+        self.tell(HostEvent(at=trio.current_time(), kind="sds-back", host=host.hostname))
 
     async def reboot(self, hostname: str, *, new_id: bool = False) -> None:
         """Power goes, everything on the host with it, and comes back half a minute later."""
