@@ -62,7 +62,6 @@ TOKEN_CHARACTERS_MIN: Final = 16  # a bearer token that can be guessed opens eve
 AWS: Final = "growing pools by EBS volumes"
 MDM: Final = "building MDM nodes; the -scaleio.preconfig flags name those of a running cluster"
 PACKAGES: Final = "package addresses; they and their checksums come from -catalog"
-HELPERS: Final = "editing the store by flags"
 REXRAY_USER: Final = "a Gateway user for REX-Ray alone"
 ISOLATOR: Final = "isolator modules; Mesos' own docker/volume isolator is used"
 EXECUTOR: Final = "custom executors; steps run as command tasks"
@@ -197,11 +196,19 @@ class Settings:
     store_rebuild: bool = _switch(
         "store.rebuild", "Where the SQLite file is damaged: keep it under another name, begin a "
         "new one, and take our own framework over (implies -mesos.adopt).")
-    store_delete: bool = _switch("store.delete", "", was="DELETE_STORE", unbuilt=HELPERS)
-    store_dump: bool = _switch("store.dump", "", was="DUMP_STORE", unbuilt=HELPERS)
-    store_add_key: str = unbuilt_row("store.add.key", "", kinds.TEXT, "STORE_ADD_KEY", HELPERS)
-    store_add_value: str = unbuilt_row("store.add.value", "", kinds.TEXT, "STORE_ADD_VAL", HELPERS)
-    store_del_key: str = unbuilt_row("store.del.key", "", kinds.TEXT, "STORE_DEL_KEY", HELPERS)
+    store_delete: bool = _switch(
+        "store.delete", "Delete every record of ours, and end.", was="DELETE_STORE")
+    store_dump: bool = _switch(
+        "store.dump", "Print every record as JSON, without secrets, and end.", was="DUMP_STORE")
+    store_add_key: str = row(
+        "store.add.key", "", kinds.TEXT,
+        "Store one record (with -store.add.value), and end: agents/HOST, or the absolute key.",
+        was="STORE_ADD_KEY")
+    store_add_value: str = row(
+        "store.add.value", "", kinds.TEXT, "That record, as JSON; it is checked first.",
+        was="STORE_ADD_VAL", hidden=True)
+    store_del_key: str = row(
+        "store.del.key", "", kinds.TEXT, "Delete one record, and end.", was="STORE_DEL_KEY")
 
     scaleio_clustername: str = row(
         "scaleio.clustername", "scaleio", kinds.NAME, "Name of the ScaleIO system.",
@@ -385,6 +392,20 @@ class Settings:
         return self.scaleio_preconfig_gateway or self.scaleio_lbgateway
 
     @property
+    def store_helper(self) -> str:
+        """What is to be done with the store instead of a scheduler's work; "" as a rule.
+
+        One in each run; the original's order decides.
+        """
+        asked = {
+            "store.delete": self.store_delete,
+            "store.dump": self.store_dump,
+            "store.add.key": self.store_add_key or self.store_add_value,
+            "store.del.key": self.store_del_key,
+        }
+        return next((name for name, value in asked.items() if value), "")
+
+    @property
     def pillars(self) -> frozenset[str]:
         """Hosts of masters, Gateway and ZooKeeper, as far as the operator names them."""
         store = self.store_uri.rpartition("@")[2].removeprefix("zk://").partition("/")[0]
@@ -423,22 +444,27 @@ FLAGS: Final[tuple[Flag, ...]] = tuple(
 _BY_NAME: Final = {flag.name: flag for flag in FLAGS}
 
 
-def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings, or SettingsError; HelpRequestedError where `-help` is among the arguments."""
+def parse(argv: Sequence[str], environ: Mapping[str, str], *, for_store: bool = False) -> Settings:
+    """The settings, or SettingsError; HelpRequestedError where `-help` is among the arguments.
+
+    `for_store`: only the store is opened, as with its helpers, so MDMs and password may be absent.
+    """
     given = given_values(argv, environ, _BY_NAME, compat="compat.env")
     values = {one.flag.attribute: one.value() for one in given.values()}
     found: dict[str, object] = {
         "user": _current_user(),
         "hostname": socket.gethostname(),
         **{attribute: value for attribute, value in values.items() if value != ""},
-        "scaleio_password": _password(given),
+        "scaleio_password": NO_SECRET,
         **_masters(values.get("uri")),
         "rest_token": _token(given.get("rest.token-file")),
         "warnings": _warnings(given, environ),
     }
     make: Callable[..., Settings] = Settings  # each kind vouches for its attribute's type
     settings = make(**found)
-    _check(settings)
+    if not for_store and not settings.store_helper:
+        settings = attrs.evolve(settings, scaleio_password=_password(given))
+        _check(settings)
     return settings
 
 

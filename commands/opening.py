@@ -27,7 +27,13 @@ from adapters.mesos_credentials import (
     tls_context,
 )
 from adapters.mesos_http import HttpMesos
-from adapters.store_choice import MESOS_ZK_FILE, ZooKeeperChoice, choose_store, open_store
+from adapters.store_choice import (
+    MESOS_ZK_FILE,
+    StoreChoice,
+    ZooKeeperChoice,
+    choose_store,
+    open_store,
+)
 from adapters.zookeeper_session import KazooMissingError
 from flags.ensemble import Ensemble, read_ensemble
 from settings import Redactor, Secret, Settings
@@ -131,6 +137,16 @@ async def open_the_store(
     settings: Settings, mesos: HttpMesos, redactor: Redactor, waiting: Waiting
 ) -> Store:
     """As its only writer. Raises StoreError, StoreChoiceError, BadInputError."""
+    choice = await choose_the_store(settings, mesos, redactor, waiting)
+    return await open_store(
+        choice, role=settings.role, tell=waiting.tell, rebuild=settings.store_rebuild
+    )
+
+
+async def choose_the_store(
+    settings: Settings, mesos: HttpMesos, redactor: Redactor, waiting: Waiting
+) -> StoreChoice:
+    """May wait for a master that tells. Raises StoreChoiceError, BadInputError."""
     hint = await trio.to_thread.run_sync(_mesos_zk)
     masters = master_ensemble(settings)
     told = settings.store_uri or hint or masters
@@ -146,9 +162,7 @@ async def open_the_store(
     if isinstance(choice, ZooKeeperChoice):
         redactor.add(Secret(choice.ensemble.password))
     log.info("store", choice=type(choice).__name__, because=choice.reason)
-    return await open_store(
-        choice, role=settings.role, tell=waiting.tell, rebuild=settings.store_rebuild
-    )
+    return choice
 
 
 def _mesos_zk() -> str:

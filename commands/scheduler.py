@@ -25,7 +25,7 @@ from adapters.gateway_tls import gateway_client
 from adapters.sandbox_http import HttpSandbox
 from adapters.store_uri import StoreChoiceError
 from adapters.store_zookeeper import ZooKeeperStore
-from commands import logs
+from commands import logs, store_helpers
 from commands.inputs import Inputs, read_inputs
 from commands.opening import (
     BadInputError,
@@ -65,6 +65,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     reexec_without_secrets(arguments, environ)
     try:
         settings = parse(arguments, environ)
+        if settings.store_helper:
+            return store_helpers.main(settings)
         inputs = read_inputs(settings)
     except HelpRequestedError:
         print(help_text())

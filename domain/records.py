@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -16,6 +17,7 @@ FRAMEWORK_KEY: Final = "framework"
 CLOSING_KEY: Final = "closing"
 GATEWAY_KEY: Final = "gateway"
 ROLLOUT_KEY: Final = "rollout"
+IMPORTED_KEY: Final = "imported"
 INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
 
@@ -51,14 +53,44 @@ class GatewayRecord:
     fingerprint: str
 
 
+@attrs.frozen(kw_only=True)
+class ImportedRecord:
+    """What the store of the original framework held, once, as it was taken over.
+
+    `hosts`: host -> persona and state in words; `mdms`: hosts it had built MDMs on.
+    """
+
+    hosts: Mapping[str, str] = attrs.field(factory=dict)
+    mdms: tuple[str, ...] = ()
+    at: float = 0.0  # unix
+
+
 Record = (
     AgentRecord
     | ClosingRecord
     | FrameworkRecord
     | InstallationRecord
     | GatewayRecord
+    | ImportedRecord
     | RolloutRecord
 )
+
+
+_KINDS: Final[Mapping[str, type[Record]]] = {
+    FRAMEWORK_KEY: FrameworkRecord,
+    CLOSING_KEY: ClosingRecord,
+    GATEWAY_KEY: GatewayRecord,
+    ROLLOUT_KEY: RolloutRecord,
+    INSTALLATION_KEY: InstallationRecord,
+    IMPORTED_KEY: ImportedRecord,
+}
+
+
+def kind_of(key: str) -> type[Record] | None:
+    """What stands under a key; None where no record of ours does."""
+    if key.startswith(AGENT_PREFIX) and key != AGENT_PREFIX:
+        return AgentRecord
+    return _KINDS.get(key)
 
 
 def encode(body: Record) -> bytes:
@@ -72,7 +104,10 @@ def decode(raw: bytes, kind: type[R], *, key: str) -> R:
         version = envelope["v"]
         body: Any = envelope["body"]
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RecordError(f"store record {key!r} is no record of ours: {raw[:40]!r}") from error
+        raise RecordError(
+            f"store record {key!r} is no record of ours: {raw[:40]!r}; put back a copy of the "
+            f"store, or remove it with -store.del.key={key}"
+        ) from error
     if version != VERSION:
         raise RecordError(
             f"store record {key!r} has version {version}, this program reads up to {VERSION}: "
@@ -81,7 +116,10 @@ def decode(raw: bytes, kind: type[R], *, key: str) -> R:
     try:
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
-        raise RecordError(f"store record {key!r} is damaged: {error}") from error
+        raise RecordError(
+            f"store record {key!r} is damaged ({error}): put back a copy of the store, or remove "
+            f"the record with -store.del.key={key}; what it told is then learned anew"
+        ) from error
 
 
 def agent_key(host: str) -> str:
