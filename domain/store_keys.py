@@ -12,12 +12,12 @@ import attrs
 from domain import records
 from domain.agent import AgentRecord
 from domain.records import RecordError
-from flags.secret import STARS
 
 ROOT: Final = "/scaleio-framework"
 RECORDS: Final = "v2/records/"  # where ZooKeeper has ours, below the root
 ORIGINAL: Final = ("version", "configuration")  # the original's, below the same root
 OURS: Final = "framework, closing, gateway, rollout, imported and agents/HOST"
+HIDDEN: Final = "***"
 # A permit that is known could be used in the host's place.
 _SECRET_FIELDS: Final = frozenset({"key", "permit", "disrupt"})
 
@@ -100,7 +100,7 @@ def _hidden(value: Any) -> Any:
     match value:
         case dict():
             return {
-                key: STARS if key in _SECRET_FIELDS and isinstance(one, str) and one else
+                key: HIDDEN if key in _SECRET_FIELDS and isinstance(one, str) and one else
                 _hidden(one)
                 for key, one in value.items()
             }  # fmt: skip
