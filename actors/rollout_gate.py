@@ -70,6 +70,7 @@ class RolloutGate:
     slot_queue: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
     rebooting: dict[str, Rebooting] = attrs.field(factory=dict)
     reboot_queue: OrderedDict[str, AskReboot] = attrs.field(factory=OrderedDict)
+    let_go: set[str] = attrs.field(factory=set)  # told 200; also those of whom nobody knows now
     restarting: set[str] = attrs.field(factory=set)
     restart_queue: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
     undone: set[str] = attrs.field(factory=set)  # the host went back: nobody else begins
@@ -98,6 +99,7 @@ class RolloutGate:
         reboots = record.reboot is not None and bool(record.reboot.permit)
         permit = record.reboot.permit if record.reboot and reboots else record.disrupt
         if permit or record.rebooted:
+            self.let_go.add(record.host)
             self.rebooting[record.host] = Rebooting(
                 host=record.host,
                 address=record.address,
@@ -157,6 +159,7 @@ class RolloutGate:
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
                 self.rebooting.pop(host, None)
+                self.let_go.discard(host)
                 self.tempo.reboot_ends(host, trio.current_time())
             case AskRestart(host=host, begun=True):
                 self.restarting.add(host)
@@ -335,6 +338,7 @@ class RolloutGate:
             },
             phases={host: shown.phase for host, shown in self.board.agents.items()},
             missing=self._missing(),
+            let_go=frozenset(self.let_go),
         )
 
     def _serve_reboots(self, now: Standing) -> None:
@@ -391,6 +395,7 @@ class RolloutGate:
             )
             if not why_not:
                 log.info("reboot permitted", host=holder.host)
+                self.let_go.add(holder.host)
                 ask.answer(200, "reboot now")
             elif trio.current_time() >= asked_at + PERMIT_PATIENCE_S or not rollout.may_change_soon(
                 why_not

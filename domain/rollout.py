@@ -48,6 +48,7 @@ class View:
     wanting: frozenset[str]
     phases: Mapping[str, str]
     missing: frozenset[str] = frozenset()  # not back, or not whole, since our reboot
+    let_go: frozenset[str] = frozenset()  # their permits were answered: no look may show it yet
 
 
 def may_restart(
@@ -157,6 +158,9 @@ def may_go(
     if not storage.data_is_whole:
         return "data is degraded, failed, or being rebuilt"
     others = [r for host, r in view.rebooting.items() if host != candidate.host]
+    for other in others:
+        if other.host in view.let_go and storage.sds_at(other.address) is not None:
+            return f"{other.host} was let go, and its SDS is not known to be whole again"
     mine = storage.sds_at(candidate.address)
     wrong = unit_down(storage, mine, others) if mine is not None else ""
     return wrong or (_own_host(candidate, view, limits) if candidate.boots else "")

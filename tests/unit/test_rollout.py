@@ -317,3 +317,21 @@ def test_an_mdm_waits_for_a_fresh_look_at_a_normal_cluster() -> None:
     assert waits("10.0.0.9", {}, old) == "", "no MDM"
     unwell = attrs.evolve(MEMBERS, mdm_normal=False, mdm_detail="2 of 3")
     assert "2 of 3" in waits("10.0.0.1", {}, unwell)
+
+
+# -- between the permit and the look that shows what followed --------------------------------------
+
+
+def test_nobody_goes_while_one_that_was_let_go_may_be_on_its_way_down() -> None:
+    gone = attrs.evolve(view(rebooting=(host(3),)), let_go=frozenset({"a3"}))
+    assert "a3 was let go" in may_go(host(1), gone, LIMITS), "of another protection domain, too"
+    assert may_go(host(3), gone, LIMITS) == "", "it is the same permission"
+
+
+def test_a_host_without_an_sds_takes_no_data_along() -> None:
+    gone = attrs.evolve(view(rebooting=(host(9, storage=False),)), let_go=frozenset({"a9"}))
+    assert may_go(host(1), gone, LIMITS) == ""
+
+
+def test_who_only_holds_a_place_is_not_gone_yet() -> None:
+    assert may_go(host(1), view(rebooting=(host(3),)), LIMITS) == ""
