@@ -219,6 +219,8 @@ class Rehearsal:
             if raw is not None and key.startswith(records.AGENT_PREFIX):
                 record = records.decode(raw, AgentRecord, key=key)
                 self.checkers.stored(record, at=trio.current_time())
+                heard_at = trio.current_time() + self.dials.heard_in_s
+                self.checkers.shown.heard(record.host, heard_at)
             if key == records.FRAMEWORK_KEY:
                 self.checkers.link.kept(_framework_id(raw))
 

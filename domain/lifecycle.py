@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, assert_never
 
+import attrs
+
 from domain import effects, inbox, progress, reboots, removal, statuses, turns, waiting
 from domain.agent import AT_REST, AgentRecord, Phase, Signal, TaskRef, TaskState
+from domain.clocks import settled
 from domain.draft import REBOOT_PATIENCE_S, Agent, Draft, Moment, Rules
 from domain.facts import Facts
 from domain.job import last_word
@@ -33,6 +36,7 @@ def decide(
     agent: Agent, message: inbox.AgentInbox, *, moment: Moment, rules: Rules
 ) -> tuple[Agent, tuple[effects.Effect, ...]]:
     """The agent after `message`, and what to do about it, in order."""
+    agent = attrs.evolve(agent, record=settled(agent.record, moment.unix))
     draft = Draft(agent, moment, rules)
     _handle(draft, message)
     progress.go_on(draft)

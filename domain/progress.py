@@ -13,7 +13,6 @@ OUTPUT_PATIENCE_S: Final = 60.0  # a sandbox is read in well under a second
 SLOT_PATIENCE_S: Final = 60.0  # the question is repeated, in case the gate was restarted
 STORAGE_PATIENCE_S: Final = 180.0  # a join is a dozen calls of up to 10 s
 CLAIM_FRESH_S: Final = 120.0
-LOOK_AFTER_MAX_S: Final = 120.0  # a wall clock that was set back must not hold an agent
 BLOCKED: Final = "what was missing"
 ABORTED: Final = "held, since the rollout was aborted; resume the rollout, or this agent"
 BLOCKED_LOOK_S: Final = 900.0  # an operator who mended the cause need not tell us
@@ -95,7 +94,7 @@ def ask(draft: Draft, question: str, patience_s: float) -> bool:
 def _survey(draft: Draft) -> None:
     wait = draft.record.look_after - draft.moment.unix
     if wait > 0:
-        draft.not_before = max(draft.not_before, draft.moment.now + min(wait, LOOK_AFTER_MAX_S))
+        draft.not_before = max(draft.not_before, draft.moment.now + wait)
     elif draft.record.agent_id:
         draft.launch(SURVEY)
 

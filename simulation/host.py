@@ -247,7 +247,10 @@ class SimulatedHost:
             return StepOutcome(exit_code=0, stdout=survey_text(self))
         ended = host_steps.run(self, step, environment)
         outcome = _outcome(step, ended.code, ended.reason, ended.sentence, ended)
-        outcome = outcome if code is None else attrs.evolve(outcome, exit_code=code)
+        if code is not None and outcome.exit_code == 0:
+            outcome = attrs.evolve(outcome, exit_code=code)
+        elif code is not None:  # what failed by itself has nothing that could hold yet
+            self.dials.fail_next[step] = code
         if outcome.exit_code in {0, 20, 21}:
             self.ended_well.add(step)
         return outcome

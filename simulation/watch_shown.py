@@ -107,6 +107,10 @@ class ShownWatch:
         self._records[record.host] = record
         self._landed_at[record.host] = now
 
+    def heard(self, host: str, at: float) -> None:
+        """What was just stored is confirmed only then, and shown not before."""
+        self._landed_at[host] = at
+
     def _quiet(self, host: str) -> AgentRecord | None:
         """Its record, unless somebody is just about to hear of it."""
         quiet = self.book.now - self._landed_at.get(host, self.book.now) >= QUIET_S

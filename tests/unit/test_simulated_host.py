@@ -361,6 +361,15 @@ def test_a_dial_for_one_step_is_used_up() -> None:
     assert [run(host, "prerequisites").exit_code for _ in range(2)] == [1, 0]
 
 
+def test_a_step_that_fails_by_itself_does_not_end_as_if_it_held_after_a_reboot() -> None:
+    host = make()
+    run(host, "prerequisites")
+    host.dials.fail_next["sds"], host.dials.download_fails = 20, True
+    assert run(host, "sds").exit_code == 75
+    host.dials.download_fails = False
+    assert [run(host, "sds").exit_code for _ in range(2)] == [20, 0]
+
+
 @pytest.mark.parametrize(
     ("step", "changes", "code"),
     [
