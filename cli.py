@@ -16,6 +16,7 @@ SUBCOMMANDS: Final = {
     "simulate": "run the product against a simulated cluster and report",
     "simulate-gateway": "serve a simulated ScaleIO Gateway on a socket",
     "simulate-master": "serve a simulated Mesos master on a socket",
+    "store": "take over what the original framework had stored, from a dump of its store",
     "uninstall": "take an agent, all, or the framework out of use through the scheduler's REST API",
 }
 
@@ -78,6 +79,10 @@ def _parts(
             from commands import uninstall
 
             return uninstall.add_arguments, uninstall.run
+        case "store":
+            from commands import original
+
+            return original.add_arguments, original.run
         case "simulate-gateway":
             from commands import serve_fakes
 

@@ -67,7 +67,7 @@ ISOLATOR: Final = "isolator modules; Mesos' own docker/volume isolator is used"
 EXECUTOR: Final = "custom executors; steps run as command tasks"
 NO_STORE: Final = (
     "no longer a store: take auto, zk or sqlite; nothing has to be carried over, since every "
-    "agent is surveyed again"
+    "agent is surveyed again; `scaleio-scheduler store import FILE` takes over the hosts of a dump"
 )
 STORES: Final = choice(
     "auto", "zk", "sqlite", unbuilt=dict.fromkeys(("etcd", "consul", "boltdb"), NO_STORE)

@@ -32,6 +32,7 @@ LEADER_TIMEOUT_S: Final = float("inf")  # a second scheduler stands by as long a
 TELL_WAITING_S: Final = 3.0  # one that is ending in good order is gone by then
 WAITING: Final = "waiting for the store"
 
+IMPORT: Final = "`scaleio-scheduler store import FILE` takes over the hosts of a dump (JSON)"
 _DROPPED_TYPES: Final = ("etcd", "consul", "boltdb")
 
 log = structlog.get_logger()
@@ -138,7 +139,8 @@ def _no_such_type(store_type: str) -> str:
     if store_type in _DROPPED_TYPES:
         return (
             f"-store.type={store_type} is not supported: take zk or sqlite, new and empty; "
-            "nothing has to be carried over, since master, agents and Gateway tell what there is"
+            "nothing has to be carried over, since master, agents and Gateway tell what there is; "
+            f"{IMPORT}"
         )
     return f"-store.type={store_type} is unknown: expected {', '.join(STORE_TYPES)}"
 

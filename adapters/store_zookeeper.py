@@ -125,6 +125,18 @@ class ZooKeeperStore:
         self._versions = versions
         return values
 
+    async def original(self) -> Mapping[str, str]:
+        """The original framework's keys below the same root, relative to it; none of ours.
+
+        Read only. Raises StoreError.
+        """
+        self._check_open()
+        base, _, ours = self.root.rpartition("/")
+        try:
+            return await self._texts_below(base, without=ours)
+        except ZkError as error:
+            raise StoreError(self._sentence(error)) from error
+
     async def write(self, changes: Mapping[str, bytes | None]) -> None:
         """See `Store.write`. Not cut short by cancellation: it would be unknown what landed."""
         taken = dict(changes)
@@ -273,6 +285,22 @@ class ZooKeeperStore:
                 value, stat = await self._answered(pending)
                 values[key], versions[key] = value or b"", stat.version
         return values, versions
+
+    async def _texts_below(self, base: str, *, without: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        ahead = [""]
+        while ahead:
+            at = ahead.pop()
+            try:
+                names = await self._answered(self._client.get_children_async(base + at))
+                value, _ = await self._answered(self._client.get_async(base + at))
+            except ZkError as error:
+                if error.problem is ZkProblem.NO_NODE:  # it went just now, or never was
+                    continue
+                raise
+            found[at.lstrip("/")] = (value or b"").decode("utf-8", "replace")
+            ahead += [f"{at}/{name}" for name in names if at or name != without]
+        return found
 
     def _path(self, key: str) -> str:
         try:

@@ -36,6 +36,7 @@ from commands.opening import (
     open_the_store,
     open_tls,
 )
+from commands.original import take_over_original
 from domain import records
 from flags.address import own_addresses
 from install_steps.assembly import Assembly, gateway_base
@@ -203,6 +204,7 @@ async def production(
     store = await open_the_store(settings, mesos, redactor, waiting)
     stack.push_async_callback(store.close)
     stored = await store.load()
+    await take_over_original(store, stored, now=chance.wall())
     services: list[Service] = []  # the pin is stored by the journal of the service below
 
     async def pin(fingerprint: str) -> None:

@@ -54,7 +54,7 @@ def _failed(redactor: Redactor, error: Exception, status: int) -> int:
 
 
 async def _run(settings: Settings, redactor: Redactor) -> str:
-    choice = await _choice(settings, redactor)
+    choice = await choice_of(settings, redactor)
     place = place_of(settings, choice)
     match settings.store_helper:
         case "store.delete":
@@ -81,7 +81,7 @@ async def _run(settings: Settings, redactor: Redactor) -> str:
             return f"store: {key} is deleted"
 
 
-async def _choice(settings: Settings, redactor: Redactor) -> StoreChoice:
+async def choice_of(settings: Settings, redactor: Redactor) -> StoreChoice:
     waiting = Waiting()
     async with AsyncExitStack() as stack:
         tls = await trio.to_thread.run_sync(open_tls, settings)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import structlog
 import trio
 
 from adapters.store_sqlite import SqliteStore, run_inline
@@ -59,6 +60,12 @@ def content(path: Path) -> dict[str, bytes]:
         return stored
 
     return trio.run(load)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
