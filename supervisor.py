@@ -325,8 +325,8 @@ class Service:
         """What the store knows: our identity, every agent, and who holds which permission."""
         stored = await self.outside.store.load()
         outside = self.outside
+        known = recollect(stored)  # first: what can't be read is not written to either
         self.installation = await installation_key(stored, outside.store, outside.chance)
-        known = recollect(stored)
         if known.framework is not None:
             self.session.adopted = known.framework.adopted
             self.session.info = attrs.evolve(

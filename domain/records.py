@@ -1,8 +1,13 @@
-"""What is stored, as versioned JSON: `{"v": 1, "kind": …, "body": {…}}`, and its upgrades."""
+"""What is stored, as versioned JSON: `{"v": 1, "kind": …, "body": {…}}`, and its upgrades.
+
+A new field with a default is no new version: older records lack it, older programs drop it. A
+field that changes its name or meaning is one: raise VERSION, and say in UPGRADES how a body of
+the version before becomes one of ours. Each stored version has samples in tests/data/records.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -22,6 +27,10 @@ INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
 
 R = TypeVar("R")
+Upgrade = Callable[[str, Any], Any]
+"""(kind, body) -> the body in the next version."""
+
+UPGRADES: Final[Mapping[int, Upgrade]] = {}  # from each older version to the next
 
 
 class RecordError(Exception):
@@ -108,14 +117,16 @@ def decode(raw: bytes, kind: type[R], *, key: str) -> R:
             f"store record {key!r} is no record of ours: {raw[:40]!r}; put back a copy of the "
             f"store, or remove it with -store.del.key={key}"
         ) from error
-    if version != VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise RecordError(
             f"store record {key!r} has version {version}, this program reads up to {VERSION}: "
             "start the newer program again, or export with it"
         )
     try:
+        for older in range(version, VERSION):
+            body = UPGRADES[older](kind.__name__, body)
         return msgspec.convert(body, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, LookupError, TypeError, AttributeError) as error:
         raise RecordError(
             f"store record {key!r} is damaged ({error}): put back a copy of the store, or remove "
             f"the record with -store.del.key={key}; what it told is then learned anew"
