@@ -17,8 +17,10 @@ INPUTS ?= 1000000
 KILLS ?= 20
 POWER_CUTS ?= 10
 SEED ?= 1
+POINTS ?= 100
+PART ?= 1/1
 
-.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak nightly upgrade fuzz browser bench docs zipapp lock
+.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak crash-points nightly upgrade fuzz browser bench docs zipapp lock
 
 help:
 	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
@@ -29,6 +31,7 @@ help:
 	@echo "make soak      many simulated clusters in all kinds of trouble (SEEDS=$(SEEDS) MINUTES=$(MINUTES) FIRST=$(FIRST) JOBS=$(JOBS))"
 	@echo "make nightly   make soak with 2,000 seeds and two hours"
 	@echo "make upgrade   a newer catalog on a simulated cluster of AGENTS=$(AGENTS) in five fault sets (SEED=$(SEED))"
+	@echo "make crash-points  kill the scheduler between any two of its steps (POINTS=$(POINTS), all or a number; PART=$(PART) SEED=$(SEED))"
 	@echo "make docs      renew the parts of docs/ that are made from the code"
 	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
@@ -62,6 +65,9 @@ soak:
 
 nightly:
 	@$(MAKE) --no-print-directory soak SEEDS=2000 MINUTES=120 JOBS=2
+
+crash-points:
+	@$(RUN) -m tools.crash_points --points "$(POINTS)" --part "$(PART)" --seed "$(SEED)"
 
 docs:
 	@$(RUN) -m tools.docs

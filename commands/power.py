@@ -16,9 +16,10 @@ from simulation.process_dials import ProcessDials
 
 @attrs.define
 class Power:
-    """On until the simulated scheduler process dies."""
+    """On until the simulated scheduler process dies. `outward` hears of all that leaves it."""
 
     on: bool = True
+    outward: Callable[[], None] = lambda: None
 
     async def check(self) -> None:
         if not self.on:
@@ -41,7 +42,9 @@ class PoweredBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         await self.power.check()
+        self.power.outward()
         inner = await self.inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        self.power.outward()
         return PoweredStream(inner, self.power)
 
     async def sleep(self, seconds: float) -> None:
@@ -59,10 +62,14 @@ class PoweredStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         await self.power.check()
+        self.power.outward()
         await self.inner.write(buffer, timeout)
+        self.power.outward()
 
     async def aclose(self) -> None:
+        self.power.outward()
         await self.inner.aclose()
+        self.power.outward()
 
     async def start_tls(
         self,
@@ -94,7 +101,9 @@ class PoweredStore:
         delay_s = self.dials.take_delay_s()
         await trio.sleep(delay_s)
         await self.power.check()
+        self.power.outward()
         await self.inner.write(changes)
+        self.power.outward()
         self.landed(changes)
         if self.dials.take_unheard():
             self.dials.crash()

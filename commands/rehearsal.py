@@ -107,6 +107,7 @@ class Rehearsal:
     )
     extras: tuple[Extra, ...] = ()
     overrides: tuple[Override, ...] = ()
+    outward: Callable[[], None] = lambda: None  # hears of all that leaves a scheduler
     service: Service | None = None
     crashes: int = 0
     incarnations: int = 0
@@ -150,7 +151,7 @@ class Rehearsal:
     async def run(self) -> None:
         """Start a scheduler; when it crashes start the next, until `stop` ends one gracefully."""
         while not self._stop.is_set():
-            self._power = Power()
+            self._power = Power(outward=self.outward)
             with trio.CancelScope() as self._scope:
                 await self._one_life(self._power)
             if not self._power.on:
