@@ -8,6 +8,7 @@ PYTHON := .venv/bin/python
 RUN := sh tools/venv.sh run && $(PYTHON)
 TEST := sh tools/venv.sh test && $(PYTHON)
 SEEDS ?= 20
+SAMPLE ?= 1500
 AGENTS ?= 100
 MINUTES ?= 10
 FIRST ?= 1
@@ -20,7 +21,7 @@ SEED ?= 1
 POINTS ?= 100
 PART ?= 1/1
 
-.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak crash-points nightly upgrade fuzz browser bench docs zipapp lock
+.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak crash-points nightly upgrade fuzz browser bench docs zipapp lock mutants
 
 help:
 	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
@@ -32,6 +33,7 @@ help:
 	@echo "make nightly   make soak with 2,000 seeds and two hours"
 	@echo "make upgrade   a newer catalog on a simulated cluster of AGENTS=$(AGENTS) in five fault sets (SEED=$(SEED))"
 	@echo "make crash-points  kill the scheduler between any two of its steps (POINTS=$(POINTS), all or a number; PART=$(PART) SEED=$(SEED))"
+	@echo "make mutants   SAMPLE=$(SAMPLE) small wrongs in domain/ and protocol/, and whether tests see them (SEED=$(SEED))"
 	@echo "make docs      renew the parts of docs/ that are made from the code"
 	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
@@ -92,6 +94,9 @@ lab-interrupts:
 
 fidelity:
 	@$(TEST) -m tools.fidelity
+
+mutants:
+	@sh tools/venv.sh mutants && $(PYTHON) -m tools.mutants --sample "$(SAMPLE)" --seed "$(SEED)"
 
 fuzz:
 	@sh tools/venv.sh fuzz && $(PYTHON) -m tools.fuzz --inputs "$(INPUTS)" --seed "$(SEED)"

@@ -16,6 +16,7 @@ COMPILE: Final = (
 RUN: Final = "requirements/run.txt"
 TEST: Final = "requirements/test.txt"
 FUZZ: Final = "requirements/fuzz.txt"
+MUTANTS: Final = "requirements/mutants.txt"
 
 
 def main(options: list[str]) -> int:
@@ -25,11 +26,19 @@ def main(options: list[str]) -> int:
         [f"--output-file={RUN}", "pyproject.toml"],
         [f"--output-file={TEST}", f"--constraint={RUN}", "pyproject.toml", "requirements/test.in"],
         [f"--output-file={FUZZ}", f"--constraint={RUN}", "pyproject.toml", "requirements/fuzz.in"],
+        [
+            f"--output-file={MUTANTS}",
+            f"--constraint={TEST}",
+            "pyproject.toml",
+            "requirements/test.in",
+            "requirements/mutants.in",
+        ],
     ):
         done = subprocess.run([*COMPILE, *options, *argv], env=environment, check=False)
         if done.returncode:
             return done.returncode
-    print(f"lock: run={_count(RUN)} test={_count(TEST)} fuzz={_count(FUZZ)}")
+    counts = {"run": RUN, "test": TEST, "fuzz": FUZZ, "mutants": MUTANTS}
+    print("lock:", *(f"{name}={_count(path)}" for name, path in counts.items()))
     return 0
 
 
