@@ -152,7 +152,7 @@ class Settings:
         "How long Mesos keeps our tasks while no scheduler is there (14 days).")
     mesos_before_reboot: str = row(
         "mesos.before-reboot", "none",
-        choice("none", unbuilt={"deactivate": "not built: take none"}),
+        choice("none", "deactivate"),
         "What Mesos is told before a host is rebooted.")
     mesos_poll_agents: float = row(
         "mesos.poll-agents", 60.0, kinds.SECONDS, "Pause between looks at the master's agents.")

@@ -6,7 +6,6 @@ everything else. What a task needs lives in an outer nursery.
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -18,6 +17,7 @@ import trio
 
 from actors import messages, questions
 from actors.agent import Installer, Links
+from actors.before_reboot import BeforeReboot
 from actors.board import Board
 from actors.clock import Chance
 from actors.closing import FrameworkCloser
@@ -117,6 +117,7 @@ class Service:
         self.closer_box: Mailbox[messages.CloserInbox] = self._box(
             "framework-closer", "framework_closer", 64
         )
+        self.herald_box: Mailbox[messages.TellMesos] = self._box("herald", "herald", 64)
         self.link_vitals: Mailbox[messages.WriterInbox] = self._box("master-link", "master_link", 1)
         self.session = Session(info=self._framework_info())
         self._compose()
@@ -216,7 +217,18 @@ class Service:
                 pillars=settings.pillars,
             ),
             journal=self.journal,
+            herald=self.herald_box if settings.mesos_before_reboot == "deactivate" else None,
             stages=installer.stages(),
+        )
+        self.herald = BeforeReboot(
+            mailbox=self.herald_box,
+            gate=self.gate_box,
+            mesos=outside.mesos,
+            journal=self.journal,
+            board=board,
+            leader=self.roster.leader,
+            listing=self.roster.listing,
+            wall=outside.chance.wall,
         )
         self.poller = GatewayPoller(
             mailbox=self.poller_box,
@@ -316,6 +328,7 @@ class Service:
             (self.poller_box.vitals, self.poller.run),
             (self.health_box.vitals, self.health.run),
             (self.roster_box.vitals, self.roster.run),
+            (self.herald_box.vitals, self.herald.run),
             (self.closer_box.vitals, self.closer.run),
             (self.link_vitals.vitals, self.link.run),
         ):
@@ -333,14 +346,12 @@ class Service:
                 self.session.info, framework_id=known.framework.framework_id
             )
         for record in known.agents:
-            self._restore(record)
+            self.household.restore(record)
+            self.roster.remember(record)
+            self.gate.restore(record)
         self.gate.restore_word(known.rollout)
+        self.herald.owed = known.debts
         self.closer.restore(known.closing)
-
-    def _restore(self, record: AgentRecord) -> None:
-        self.household.restore(record)
-        self.roster.remember(record)
-        self.gate.restore(record)
 
     async def _store_id(self, framework_id: str) -> None:
         """Durable when it returns; "" forgets who we were."""
@@ -358,12 +369,7 @@ class Service:
 
     async def permit(self, permit: str) -> tuple[int, str]:
         """May the host that holds this permit reboot now? 200 only if all conditions hold."""
-        return await questions.ask(
-            self.gate_box,
-            lambda answer: messages.AskPermit(permit=permit, answer=answer),
-            who="the rollout gate",
-            patience_s=EDGE_PATIENCE_S * 4,
-        )
+        return await self._ask_gate(lambda a: messages.AskPermit(permit=permit, answer=a))
 
     async def framework_order(self, wish: Wish | None) -> tuple[int, str]:
         """Remove the framework, or call that off (None); answered when it is stored."""
@@ -382,11 +388,13 @@ class Service:
 
     async def rollout_order(self, word: str) -> tuple[int, str]:
         """pause, resume, abort or start; answered when it is stored."""
+        return await self._ask_gate(lambda a: messages.RolloutOrder(word=word, answer=a))
+
+    async def _ask_gate(
+        self, message: Callable[[questions.Answer], messages.GateInbox]
+    ) -> tuple[int, str]:
         return await questions.ask(
-            self.gate_box,
-            lambda answer: messages.RolloutOrder(word=word, answer=answer),
-            who="the rollout gate",
-            patience_s=EDGE_PATIENCE_S * 4,
+            self.gate_box, message, who="the rollout gate", patience_s=EDGE_PATIENCE_S * 4
         )
 
     def command(self, name: str, host: str) -> tuple[int, str]:
@@ -402,14 +410,6 @@ class Service:
         if not mailbox.offer(inbox.Command(name=name)):
             return 503, f"agent {host} is busy: try again"
         return 202, f"{name} is passed to agent {host}"
-
-
-async def stop_on_signals(stop: trio.Event) -> None:
-    """SIGTERM and SIGINT end the process gracefully; they never send TEARDOWN."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
-            stop.set()
 
 
 if __name__ == "__main__":

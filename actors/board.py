@@ -209,6 +209,7 @@ class Board:
     hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> host
     next_in_line: frozenset[str] = frozenset()  # hosts that the gate lets work next
     gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no place or reboot yet
+    deactivated: tuple[str, ...] = ()  # hosts whose agents we have deactivated for their reboot
     rollout: RolloutSnapshot = attrs.field(factory=RolloutSnapshot)
     revision: int = 0
     _changed: trio.Event = attrs.field(factory=trio.Event)

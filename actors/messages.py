@@ -231,6 +231,23 @@ class RolloutOrder:
     answer: Callable[[int, str], None]
 
 
+@attrs.frozen(kw_only=True)
+class TellMesos:
+    """Deactivate this agent: its armed host asks for its permit. `Told` answers."""
+
+    host: str
+    agent_id: str
+    permit: str
+
+
+@attrs.frozen(kw_only=True)
+class Told:
+    """`refusal`: why Mesos was not told; the host may go all the same."""
+
+    permit: str
+    refusal: str = ""
+
+
 GateInbox = (
     AskSlot
     | FreeSlot
@@ -241,6 +258,7 @@ GateInbox = (
     | AskPermit
     | SnapshotTaken
     | RolloutOrder
+    | Told
 )
 
 # -- the Gateway poller: commands wait in its bounded mailbox, asked anew by the agent ----------

@@ -11,6 +11,7 @@ from actors.ports import Store
 from domain import records
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
+from domain.debts import DebtsRecord
 from domain.records import FrameworkRecord, InstallationRecord
 from domain.stages import RolloutRecord
 
@@ -22,13 +23,14 @@ class Recollection:
     framework: FrameworkRecord | None
     closing: ClosingRecord | None
     rollout: RolloutRecord
+    debts: DebtsRecord
     agents: tuple[AgentRecord, ...]
 
 
 def recollect(stored: Mapping[str, bytes]) -> Recollection:
     """Raises RecordError where a record can't be read."""
     framework, closing = stored.get(records.FRAMEWORK_KEY), stored.get(records.CLOSING_KEY)
-    word = stored.get(records.ROLLOUT_KEY)
+    word, debts = stored.get(records.ROLLOUT_KEY), stored.get(records.DEBTS_KEY)
     return Recollection(
         framework=None
         if framework is None
@@ -39,6 +41,9 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
         rollout=RolloutRecord()
         if word is None
         else records.decode(word, RolloutRecord, key=records.ROLLOUT_KEY),
+        debts=DebtsRecord()
+        if debts is None
+        else records.decode(debts, DebtsRecord, key=records.DEBTS_KEY),
         agents=tuple(
             records.decode(stored[key], AgentRecord, key=key)
             for key in sorted(stored)

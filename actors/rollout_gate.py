@@ -11,7 +11,7 @@ import attrs
 import structlog
 import trio
 
-from actors.board import Board, RolloutSnapshot
+from actors.board import Board
 from actors.clock import Chance
 from actors.journal import Journal
 from actors.mailbox import Mailbox
@@ -28,11 +28,12 @@ from actors.messages import (
     Refresh,
     RolloutOrder,
     SnapshotTaken,
+    TellMesos,
+    Told,
 )
 from actors.rollout_tempo import Tempo
 from domain import inbox, records, rollout, stages
 from domain.agent import AgentRecord, Phase
-from domain.estimate import estimate
 from domain.facts import Receipt
 from domain.inbox import AgentInbox
 from domain.plan import AGENT_RESTART, SURVEY
@@ -63,6 +64,7 @@ class RolloutGate:
     board: Board
     chance: Chance
     limits: rollout.Limits
+    herald: Mailbox[TellMesos] | None = None  # None: Mesos is told nothing
     journal: Journal | None = None  # None: the operator's words last as long as the process
     stages: Stages = attrs.field(factory=lambda: Stages(canary=0, share=0, halt=0))
     word: RolloutRecord = attrs.field(factory=RolloutRecord)
@@ -76,6 +78,7 @@ class RolloutGate:
     undone: set[str] = attrs.field(factory=set)  # the host went back: nobody else begins
     kept: set[str] = attrs.field(factory=set)  # came back with the new settings
     missing: set[str] = attrs.field(factory=set)  # as stored, until the board shows its agent
+    told: dict[str, bool] = attrs.field(factory=dict)  # permit -> Mesos has answered
     permits: list[tuple[AskPermit, float]] = attrs.field(factory=list)  # asked at
     _stored: dict[str, str] = attrs.field(factory=dict)  # host -> phase, until the board shows it
     _orders: list[RolloutOrder] = attrs.field(factory=list)
@@ -158,8 +161,9 @@ class RolloutGate:
                     self.rebooting[host] = attrs.evolve(held, permit="")
             case FreeReboot(host=host):
                 self.reboot_queue.pop(host, None)
-                self.rebooting.pop(host, None)
+                gone = self.rebooting.pop(host, None)
                 self.let_go.discard(host)
+                self.told.pop(gone.permit if gone is not None else "", None)
                 self.tempo.reboot_ends(host, trio.current_time())
             case AskRestart(host=host, begun=True):
                 self.restarting.add(host)
@@ -173,12 +177,19 @@ class RolloutGate:
             case AskPermit():
                 self.permits.append((message, trio.current_time()))
                 self.poller.offer(Refresh(newer_than=trio.current_time()))
-            case SnapshotTaken():
-                pass
+            case SnapshotTaken() | Told() | RolloutOrder():
+                self._hear(message)
+            case _:
+                assert_never(message)
+
+    def _hear(self, message: SnapshotTaken | Told | RolloutOrder) -> None:
+        match message:
+            case Told(permit=permit) if permit in self.told:
+                self.told[permit] = True
             case RolloutOrder():
                 self._orders.append(message)
             case _:
-                assert_never(message)
+                pass
 
     def _restart_over(self, message: FreeRestart) -> None:
         host = message.host
@@ -302,19 +313,7 @@ class RolloutGate:
 
     def _show(self, course: Course, now: Standing) -> None:
         reboots = len(self.reboot_queue.keys() | self.rebooting.keys())
-        told = estimate(self.tempo.work(course, self.limits, reboots, now.halted))
-        shown = RolloutSnapshot(
-            state=now.state,
-            stage=now.stage,
-            allowed=now.allowed,
-            concerned=len(course.concerned),
-            done=len(course.ready),
-            under_way=tuple(sorted(course.under_way)),
-            failed=tuple(sorted(course.failed - set(self.word.forgiven))),
-            why=now.halted,
-            estimate_s=told.seconds,
-            estimate=told.sentence,
-        )
+        shown = self.tempo.shown(course, now, self.word, self.limits, reboots)
         if shown != self.board.rollout:
             self.board.rollout = shown
             self.board.touch()
@@ -379,6 +378,17 @@ class RolloutGate:
         shown = self.board.agents.get(host)
         return "" if shown is not None and shown.phase == "draining" else now.halted
 
+    def _telling(self, holder: Rebooting) -> str:
+        """Mesos is told once, when nothing else stands in the way."""
+        if self.herald is None or not holder.boots or self.told.get(holder.permit):
+            return ""
+        shown = self.board.agents.get(holder.host)
+        if holder.permit not in self.told and shown is not None:
+            told = TellMesos(host=holder.host, agent_id=shown.agent_id, permit=holder.permit)
+            if self.herald.offer(told):
+                self.told[holder.permit] = False
+        return rollout.TELLING
+
     def _serve_permits(self, now: Standing) -> None:
         """Answer an armed host: 200 only on a fresh snapshot with all conditions true."""
         open_asks: list[tuple[AskPermit, float]] = []
@@ -393,6 +403,7 @@ class RolloutGate:
             why_not = self._halted(holder.host, now) or rollout.may_go(
                 holder, self._view(), self.limits, looked_after=asked_at
             )
+            why_not = why_not or self._telling(holder)
             if not why_not:
                 log.info("reboot permitted", host=holder.host)
                 self.let_go.add(holder.host)

@@ -7,9 +7,10 @@ from typing import Final
 
 import attrs
 
-from domain.estimate import Work
+from actors.board import RolloutSnapshot
+from domain.estimate import Work, estimate
 from domain.rollout import Limits
-from domain.stages import Course
+from domain.stages import Course, RolloutRecord, Standing
 
 MEASURED: Final = 50  # of the last ones: a cluster's pace changes
 
@@ -57,4 +58,21 @@ class Tempo:
             rebooted=self.rebooted,
             done=self.done,
             waits=waits,
+        )
+
+    def shown(
+        self, course: Course, now: Standing, word: RolloutRecord, limits: Limits, reboots: int
+    ) -> RolloutSnapshot:
+        told = estimate(self.work(course, limits, reboots, now.halted))
+        return RolloutSnapshot(
+            state=now.state,
+            stage=now.stage,
+            allowed=now.allowed,
+            concerned=len(course.concerned),
+            done=len(course.ready),
+            under_way=tuple(sorted(course.under_way)),
+            failed=tuple(sorted(course.failed - set(word.forgiven))),
+            why=now.halted,
+            estimate_s=told.seconds,
+            estimate=told.sentence,
         )

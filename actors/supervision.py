@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -71,3 +72,11 @@ def _summary(crash: BaseException) -> str:
     frames = traceback.extract_tb(crash.__traceback__)
     where = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
     return f"{type(crash).__name__}: {crash}{where}"[:400]
+
+
+async def stop_on_signals(stop: trio.Event) -> None:
+    """SIGTERM and SIGINT end the process gracefully; they never send TEARDOWN."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            stop.set()

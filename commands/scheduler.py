@@ -19,7 +19,7 @@ import trio
 
 from actors.clock import Chance
 from actors.ports import CredentialsError, StoreError
-from actors.supervision import ActorGaveUpError, EndOfServiceError
+from actors.supervision import ActorGaveUpError, EndOfServiceError, stop_on_signals
 from adapters.gateway_http import HttpGateway
 from adapters.gateway_tls import gateway_client
 from adapters.sandbox_http import HttpSandbox
@@ -50,7 +50,7 @@ from settings import (
     parse,
     reexec_without_secrets,
 )
-from supervisor import EXIT_STORE, Outside, Service, stop_on_signals
+from supervisor import EXIT_STORE, Outside, Service
 from web.app import create_app, create_waiting_app
 from web.server import WebServerError, serve
 

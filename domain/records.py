@@ -15,6 +15,7 @@ import msgspec
 
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
+from domain.debts import DebtsRecord
 from domain.stages import RolloutRecord
 
 VERSION: Final = 1
@@ -22,6 +23,7 @@ FRAMEWORK_KEY: Final = "framework"
 CLOSING_KEY: Final = "closing"
 GATEWAY_KEY: Final = "gateway"
 ROLLOUT_KEY: Final = "rollout"
+DEBTS_KEY: Final = "debts"
 IMPORTED_KEY: Final = "imported"
 INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
@@ -82,6 +84,7 @@ Record = (
     | GatewayRecord
     | ImportedRecord
     | RolloutRecord
+    | DebtsRecord
 )
 
 

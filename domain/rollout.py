@@ -11,6 +11,7 @@ from domain.storage import SdsState, StorageSnapshot
 
 SNAPSHOT_AGE_MAX_S: Final = 10.0
 STALE: Final = "the last look at the storage cluster is too old"
+TELLING: Final = "Mesos is told first that nobody may be offered this agent"
 
 
 @attrs.frozen(kw_only=True)
@@ -123,8 +124,8 @@ def halted_by(host: str, missing: frozenset[str]) -> str:
 
 
 def may_change_soon(why_not: str) -> bool:
-    """A fresh snapshot is on its way; everything else is a reason to disarm now."""
-    return why_not == STALE
+    """A fresh snapshot, or Mesos' answer, is on its way; all else is a reason to disarm now."""
+    return why_not in (STALE, TELLING)
 
 
 def may_begin(candidate: Rebooting, view: View, limits: Limits) -> str:
@@ -134,7 +135,13 @@ def may_begin(candidate: Rebooting, view: View, limits: Limits) -> str:
     if len(others) >= at_once:
         names = ", ".join(sorted(r.host for r in others))
         return f"{len(others)} of {at_once} reboots are under way ({names})"
-    return may_go(candidate, view, limits)
+    if why_not := may_go(candidate, view, limits):
+        return why_not
+    for other in others:
+        # It would be armed in vain: the other's data has to be whole before anybody goes.
+        if view.storage is not None and view.storage.sds_at(other.address) is not None:
+            return f"{other.host} reboots or is about to, and it holds data"
+    return ""
 
 
 def may_go(

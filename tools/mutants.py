@@ -102,7 +102,7 @@ def _write_report(drawn: Sequence[Mutant], verdicts: dict[int, str]) -> None:
 def _start(task: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-p", "tools.mutation.plugin", "-p",
-         "no:cacheprovider", "--capture=no", *TESTS],
+         "no:cacheprovider", *TESTS],
         cwd=ROOT,
         env={**os.environ, "MUTANTS_TASK": task, **environment},
         stdout=(FOLDER / f"{task}.log").open("ab"),

@@ -174,7 +174,7 @@ def plan(board: Board, settings: Settings) -> dict[str, object]:
 
 def rollout(board: Board) -> dict[str, object]:
     """Stage, who is under way, why nobody begins, and the estimate with its reason."""
-    return plain(board.rollout)
+    return {**plain(board.rollout), "deactivated": list(board.deactivated)}
 
 
 def troubles(board: Board) -> list[str]:

@@ -141,11 +141,18 @@ def test_the_hosts_own_sds_may_be_unhealthy() -> None:
 
 def test_clients_are_limited_by_number_only() -> None:
     client = host(9, storage=False)
-    seen = view(rebooting=(host(2), host(3)))
+    seen = view(rebooting=(host(7, storage=False), host(8, storage=False)))
     assert may_begin(client, seen, attrs.evolve(LIMITS, reboots=3)) == ""
     why_not = may_begin(client, seen, attrs.evolve(LIMITS, reboots=2))
     assert "2 of 2" in why_not
-    assert "a2, a3" in why_not
+    assert "a7, a8" in why_not
+
+
+def test_nobody_is_prepared_beside_a_host_that_holds_data() -> None:
+    """It would ask for its permit in vain until that one's data is whole again."""
+    seen = view(rebooting=(host(3),))
+    assert "a3" in may_begin(host(1), seen, LIMITS), "of another protection domain, too"
+    assert "a3" in may_begin(host(9, storage=False), seen, LIMITS)
 
 
 def test_a_host_that_did_not_come_back_halts_all_but_itself() -> None:

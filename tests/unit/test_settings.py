@@ -316,7 +316,6 @@ def test_b8_the_announced_address_is_never_empty_and_ipv6_wears_brackets() -> No
         "-rexray.version=latest",
         "-isolator.binary=http://x/y.so",
         "-store.type=boltdb",
-        "-mesos.before-reboot=deactivate",
         "-rexray.username=rexray",
         "-rexray.password-file=/etc/hostname",
         "-aws.accesskey=AKIA0000",
