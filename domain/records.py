@@ -93,6 +93,7 @@ _KINDS: Final[Mapping[str, type[Record]]] = {
     CLOSING_KEY: ClosingRecord,
     GATEWAY_KEY: GatewayRecord,
     ROLLOUT_KEY: RolloutRecord,
+    DEBTS_KEY: DebtsRecord,
     INSTALLATION_KEY: InstallationRecord,
     IMPORTED_KEY: ImportedRecord,
 }

@@ -34,6 +34,7 @@ SINGLE: Final = {
     "master-writer": "master_link",
     "offer-broker": "offer_broker",
     "roster": "roster",
+    "herald": "herald",
     "framework-closer": "framework_closer",
     "rollout-gate": "rollout_gate",
     "gateway-poller": "gateway_poller",
