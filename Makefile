@@ -17,11 +17,12 @@ HOSTS ?= 3
 INPUTS ?= 1000000
 KILLS ?= 20
 POWER_CUTS ?= 10
+WRITES ?= 1000
 SEED ?= 1
 POINTS ?= 100
 PART ?= 1/1
 
-.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak crash-points nightly upgrade fuzz browser bench docs zipapp lock mutants
+.PHONY: help demo test check doctor real fidelity lab lab-up lab-down lab-interrupts soak crash-points nightly upgrade fuzz store-kills browser bench docs zipapp lock mutants
 
 help:
 	@echo "make demo      the whole product on a simulated cluster of 25 agents (KEEP=1: keep serving)"
@@ -41,6 +42,7 @@ help:
 	@echo "make lab-up    boot HOSTS=$(HOSTS) such hosts and run the scheduler on them; make lab-down ends them"
 	@echo "make lab-interrupts  steps killed, hosts without power, full disks, held locks, bad downloads (KILLS=$(KILLS) POWER_CUTS=$(POWER_CUTS) SEED=$(SEED))"
 	@echo "make fidelity  simulated against real: calls of Mesos, and each step in many situations (root)"
+	@echo "make store-kills  a writer killed at random moments: SQLite and a real ZooKeeper stay whole (WRITES=$(WRITES) SEED=$(SEED))"
 	@echo "make fuzz      what a master may send, as bytes that coverage leads to (INPUTS=$(INPUTS) SEED=$(SEED))"
 	@echo "not built yet: browser bench"
 
@@ -100,6 +102,9 @@ mutants:
 
 fuzz:
 	@sh tools/venv.sh fuzz && $(PYTHON) -m tools.fuzz --inputs "$(INPUTS)" --seed "$(SEED)"
+
+store-kills:
+	@$(TEST) -m tools.store_kills --writes "$(WRITES)" --seed "$(SEED)"
 
 browser bench:
 	@echo "$@: built=no (this version does not have it yet)"; exit 2

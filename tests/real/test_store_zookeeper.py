@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -19,6 +20,7 @@ from adapters.store_uri import Ensemble, parse_ensemble
 from adapters.store_zookeeper import TRANSACTION_BYTES_MAX, ZooKeeperStore
 from tests.real_zookeeper import ZooKeeper
 from tests.real_zookeeper.lossy import LossyWay
+from tests.store_churn import churn
 from tests.store_contract import Opened, StoreContract
 from tests.store_writer import number_in, written_until_killed
 
@@ -296,6 +298,13 @@ async def test_a_killed_scheduler_leaves_its_last_complete_write(
     number = number_in(await store.load())
     await store.close()
     assert reported <= number <= reported + 1
+
+
+async def test_a_store_is_whole_after_every_kill_of_its_writer(ensemble: Ensemble) -> None:
+    tally = await trio.to_thread.run_sync(partial(churn, str(ensemble), writes=60, seed=2))
+    assert tally.is_good, str(tally)
+    assert tally.writes == 60
+    assert tally.kills >= 1
 
 
 async def test_ten_thousand_agents_are_loaded_completely(ensemble: Ensemble) -> None:
