@@ -29,6 +29,10 @@ ODD_KEYS = (
 )
 
 
+LARGE_BYTES = 900_000  # the largest record that we may ever have; ZooKeeper takes a megabyte
+HUGE_BYTES = 3_000_000
+
+
 class StoreContract:
     """A subclass has the fixture `opened`, and its name starts with Test."""
 
@@ -127,6 +131,40 @@ class StoreContract:
                 assert records["a"] == records["b"]
             await store.write({"a": b"after"})
             assert (await store.load())["a"] == b"after"
+
+    async def test_a_large_record_comes_back_complete(self, opened: Opened) -> None:
+        large = bytes(range(256)) * (LARGE_BYTES // 256)
+        async with opened() as store:
+            await store.write({"large": large})
+        async with opened() as store:
+            assert dict(await store.load()) == {"large": large}
+
+    async def test_a_huge_record_is_taken_or_refused_whole(self, opened: Opened) -> None:
+        """Refused in one line, before anything is written; and the store goes on."""
+        async with opened() as store:
+            before, wanted = {"a": b"1"}, {"a": b"2", "huge": bytes(HUGE_BYTES), "z": b"2"}
+            await store.write(before)
+            try:
+                await store.write(wanted)
+            except StoreError as error:
+                assert "\n" not in str(error)  # noqa: PT017 - one store refuses, the other takes it
+                assert "nothing was written" in str(error)  # noqa: PT017
+                assert dict(await store.load()) == before
+            else:
+                assert dict(await store.load()) == wanted
+            await store.write({"a": b"3"})
+            assert (await store.load())["a"] == b"3"
+
+    async def test_writes_of_many_tasks_land_one_after_the_other(self, opened: Opened) -> None:
+        """Each whole, and none is lost to another."""
+        async with opened() as store:
+            async with trio.open_nursery() as nursery:
+                for number in range(20):
+                    mine = b"%d" % number
+                    nursery.start_soon(store.write, {f"of/{number}": mine, "a": mine, "b": mine})
+            records = dict(await store.load())
+        assert {key for key in records if key.startswith("of/")} == {f"of/{n}" for n in range(20)}
+        assert records["a"] == records["b"]
 
     async def test_many_records_come_back_complete(self, opened: Opened) -> None:
         records = {f"agents/host-{number}": b"x" * 200 for number in range(1_000)}

@@ -179,6 +179,33 @@ async def test_a_lock_removed_by_hand_ends_our_writing(ensemble: Ensemble) -> No
         assert dict(await store.load()) == {"a": b"1"}
 
 
+async def test_a_lock_lost_between_writes_ends_them_and_none_lands_later(
+    ensemble: Ensemble,
+) -> None:
+    """Whatever was confirmed is there, whole; what was refused is not; nobody writes after it."""
+    confirmed, refusals = 0, 0
+
+    def take_the_lock_away(store: ZooKeeperStore) -> None:
+        with operator(ensemble) as client:
+            client.delete(store._lock_node)
+
+    async with zookeeper_store(ensemble) as store, trio.open_nursery() as nursery:
+        await store.write({"a": b"0", "b": b"0"})
+        nursery.start_soon(trio.to_thread.run_sync, take_the_lock_away, store)
+        while refusals < 3:
+            value = b"%d" % (confirmed + 1)
+            try:
+                await store.write({"a": value, "b": value})
+            except StoreConflictError:
+                refusals += 1
+            else:
+                assert refusals == 0
+                confirmed += 1
+    async with zookeeper_store(ensemble) as store:
+        last = b"%d" % confirmed
+        assert dict(await store.load()) == {"a": last, "b": last}
+
+
 async def test_a_restarted_server_costs_nothing(server: ZooKeeper, ensemble: Ensemble) -> None:
     """A write during the outage is done when the server is back, or refused, whole."""
     async with zookeeper_store(ensemble) as store:
