@@ -68,6 +68,7 @@ class Options:
     script: tuple[Line, ...] | None = None  # exact faults in place of a storm
     hours: float = 0.0  # simulated: the run is not over before
     upgrade: bool = False  # to a newer catalog, when all are ready
+    mdms_on_agents: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "faults:\n" + "\n".join(f"  {n:<17} {k.says}" for n, k in KINDS.items())
+    parser.add_argument(
+        "--mdms-on-agents", action="store_true", help="the first three agents are the MDM cluster"
+    )
     parser.add_argument("--plant", choices=NAMES, default="", help="a deliberate wrong")
     parser.add_argument(
         "--uninstall", choices=("one", "all"), default="", help="take agents out of use in the end"
@@ -163,6 +167,7 @@ def run(namespace: argparse.Namespace) -> int:
         script=script,
         hours=namespace.hours,
         upgrade=namespace.upgrade,
+        mdms_on_agents=namespace.mdms_on_agents,
     )
     report = simulate(options, loglevel=namespace.loglevel)
     return deliver(report, namespace.report)
@@ -266,9 +271,12 @@ def patience_s(options: Options) -> float:
 
 def _shape(options: Options) -> Shape:
     """For an upgrade every agent stores data: there is something to be careful of."""
-    if options.upgrade:
-        return Shape(agents=options.agents, storage=options.agents, fault_sets=FAULT_SETS)
-    return Shape(agents=options.agents, storage=min(options.storage, options.agents))
+    return Shape(
+        agents=options.agents,
+        storage=options.agents if options.upgrade else min(options.storage, options.agents),
+        fault_sets=FAULT_SETS if options.upgrade else 0,
+        mdms_on_agents=options.mdms_on_agents,
+    )
 
 
 def _upgrade(rehearsal: Rehearsal, rng: random.Random) -> Upgrade:

@@ -72,6 +72,7 @@ class Shape:
     storage: int = 3
     api: Api = "2.5"
     fault_sets: int = 0  # agents are spread over so many, by attribute; 0: none is named
+    mdms_on_agents: bool = False  # two managers and a tie-breaker, on the first three agents
     seeded: bool = True  # a domain and a pool that can hold volumes are there already
     password: str = "Sim-Pass-7"  # noqa: S105 - of the simulated Gateway
 
@@ -100,7 +101,7 @@ class World:
     def add_host(self, number: int) -> SimulatedHost:
         host = SimulatedHost(
             hostname=f"agent{number}.sim",
-            address=f"10.1.{number // 250}.{number % 250 + 1}",
+            address=_address_of(number),
             rng=random.Random(self.rng.getrandbits(64)),  # noqa: S311 - simulated chance
         )
         stores = number < self.shape.storage
@@ -185,8 +186,10 @@ class World:
         self.tell(HostEvent(at=trio.current_time(), kind="down", host=hostname))
         self.gateway.set_sds_connected(host.address, connected=False)
         self.gateway.set_sdc_connected(host.sdc_guid, connected=False)
+        self.gateway.set_mdm_connected(host.address, connected=False)
         await trio.sleep(down_s - 5.0)
         host.boot()
+        self.gateway.set_mdm_connected(host.address, connected=True)
         self.tell(HostEvent(at=trio.current_time(), kind="up", host=hostname))
 
     def _restart_armed(self, host: SimulatedHost) -> None:
@@ -197,6 +200,10 @@ class World:
         if host.up:
             host.agent_restarted()
             self.mesos.faults.agent_restart(host.hostname, down_s=2.0)
+
+
+def _address_of(number: int) -> str:
+    return f"10.1.{number // 250}.{number % 250 + 1}"
 
 
 def build(
@@ -212,7 +219,12 @@ def build(
         rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
         network=network,
     )
+    managers, tie_breaker = ("10.0.0.1", "10.0.0.2"), "10.0.0.3"
+    if shape.mdms_on_agents:
+        managers, tie_breaker = (_address_of(0), _address_of(1)), _address_of(2)
     gateway = SimulatedGateway(
+        mdm_addresses=managers,
+        tiebreaker=tie_breaker,
         api=shape.api,
         user="admin",
         password=shape.password,
