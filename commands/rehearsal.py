@@ -71,7 +71,11 @@ def catalog_text(newer: Mapping[str, str] | None = None) -> str:
 
 
 def simulated_settings(
-    password: str, extra: Iterable[str] = (), *, own_address: str = OWN_ADDRESS
+    password: str,
+    extra: Iterable[str] = (),
+    *,
+    own_address: str = OWN_ADDRESS,
+    mdms: tuple[str, str, str] = ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
 ) -> Settings:
     """The settings of the product in the simulated world, through the real parser."""
     argv = [
@@ -80,9 +84,9 @@ def simulated_settings(
         "-user=root",
         f"-rest.address={own_address}",
         "-kernel=install",
-        "-scaleio.preconfig.primary=10.0.0.1",
-        "-scaleio.preconfig.secondary=10.0.0.2",
-        "-scaleio.preconfig.tiebreaker=10.0.0.3",
+        f"-scaleio.preconfig.primary={mdms[0]}",
+        f"-scaleio.preconfig.secondary={mdms[1]}",
+        f"-scaleio.preconfig.tiebreaker={mdms[2]}",
         f"-scaleio.preconfig.gateway={GATEWAY_NAME}",
         *extra,
     ]

@@ -304,6 +304,7 @@ def prepare(
             password,
             (*(UPGRADE_SETTINGS if options.upgrade else ()), *options.extra),
             own_address=own_address,
+            mdms=(*world.gateway.mdm_addresses, world.gateway.tiebreaker),
         ),
         folder=folder,
         rng=random.Random(rng.getrandbits(64)),  # noqa: S311 - simulated chance
