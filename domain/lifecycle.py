@@ -88,7 +88,10 @@ def _started(draft: Draft) -> None:
         draft.do(effects.Track(task_id=record.task.task_id, agent_id=record.task.agent_id))
     if record.keeper is not None:
         draft.do(effects.Track(task_id=record.keeper.task_id, agent_id=record.keeper.agent_id))
-    if record.phase in PAST_INSTALLING and draft.plan.next_wanted(frozenset(record.done)):
+    # With a reboot before the rest there is more to install by design.
+    half_way = record.reboot is not None and record.reboot.before_join
+    wanted = draft.plan.next_wanted(frozenset(record.done))
+    if record.phase in PAST_INSTALLING and wanted and not half_way:
         draft.doubt("the settings ask for more than was installed: looking again")
     if record.phase is Phase.HELD and record.held_by == "observe" and draft.rules.mode != "observe":
         draft.change(held_by="")

@@ -32,6 +32,7 @@ from simulation.promises import (
     ACKNOWLEDGED,
     ANSWERED,
     ARRIVES,
+    DEBTS,
     FAULT_UNIT,
     HEALTHY,
     NO_DATA,
@@ -284,6 +285,8 @@ class Checkers:
             self.check(ARRIVES, arrived, f"{host} ended as {phase}")
             self.check(NOT_TWICE, host in phases, f"{host} was forgotten")
             self.check(STANDS_STILL, host in phases, f"{host} was forgotten")
+        for agent_id, agent in self.world.mesos.state.agents.items():
+            self.check(DEBTS, not agent.deactivated, f"agent {agent_id} is left deactivated")
 
 
 def is_installed(host: SimulatedHost, step: str) -> bool:

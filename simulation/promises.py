@@ -31,6 +31,7 @@ OWN_HOST_LAST: Final = "17-own-host-last"
 NO_FORCE: Final = "18-no-force-flag"
 MEMBERS: Final = "19-no-member-beside-a-member-down"
 SHOWN: Final = "20-shown-is-stored"
+DEBTS: Final = "21-debts-are-paid"
 
 SENTENCES: Final[Mapping[str, str]] = MappingProxyType({
     ONE_TASK: "no two tasks of ours run on one agent at once (keeper aside)",
@@ -53,6 +54,7 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType({
     NO_FORCE: "no force flag is ever sent for a device",
     MEMBERS: "no agent on the host of an MDM or master is restarted or rebooted with another down",
     SHOWN: "what page and API show equals what is stored",
+    DEBTS: "no agent stays deactivated on our account",
 })  # fmt: skip
 ALL: Final = tuple(SENTENCES)
 

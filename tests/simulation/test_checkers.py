@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from types import SimpleNamespace
+from typing import Any, Final, Literal, cast
 
 import attrs
 import pytest
@@ -156,6 +157,11 @@ class Scene:
         """The run is over; `agent0=("failed", "why")` and the like, the others are ready."""
         phases = {host: changed.get(host.partition(".")[0], READY) for host in self.world.hosts}
         self.checkers.finish({host: seen for host, seen in phases.items() if seen[0]})
+
+    def listed(self, *, deactivated: bool) -> None:
+        """The master knows one agent."""
+        known = SimpleNamespace(deactivated=deactivated)
+        self.world.mesos.state.agents["S0"] = cast("Any", known)
 
     def has_step(self, step: str) -> None:
         """The truth on host A: the step was carried out, and its effect is there."""
@@ -615,6 +621,16 @@ def what_is_shown_is_stored(scene: Scene) -> None:
     scene.checkers.shown.have_a_look()
 
 
+def an_agent_left_deactivated(scene: Scene) -> None:
+    scene.listed(deactivated=True)
+    scene.end()
+
+
+def an_agent_that_is_offered_again(scene: Scene) -> None:
+    scene.listed(deactivated=False)
+    scene.end()
+
+
 def _line() -> dict[str, object]:
     record = AgentRecord(host=A, agent_id="S0", phase=Phase.SURVEYING, reason="it is slow")
     times = Times(now=lambda: 0.0, wall=lambda: 0.0)
@@ -691,6 +707,7 @@ COURSES: Final[dict[str, tuple[tuple[Play, ...], Play]]] = {
         ),
         what_is_shown_is_stored,
     ),
+    names.DEBTS: ((an_agent_left_deactivated,), an_agent_that_is_offered_again),
 }
 WRONG: Final = [(name, play) for name, (wrong, _) in COURSES.items() for play in wrong]
 RIGHT: Final = [

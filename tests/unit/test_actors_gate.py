@@ -25,6 +25,7 @@ from actors.messages import (
     Refresh,
     RolloutOrder,
     SnapshotTaken,
+    Told,
 )
 from actors.rollout_gate import PERMIT_PATIENCE_S, RolloutGate
 from domain import inbox, records
@@ -456,3 +457,27 @@ async def test_an_mdms_mesos_agent_waits_while_the_mdm_cluster_is_not_normal(
         here.look()
         await wait_all_tasks_blocked()
         assert here.heard("a1") == [inbox.RestartGranted()]
+
+
+async def test_mesos_is_told_before_the_host_is_let_go(autojump_clock: MockClock) -> None:
+    async with gatehouse() as here:
+        here.gate.herald = box("herald")
+        shown(here, a1="rebooting")
+        permit = await here.ask_reboot("a1")
+        await here.ask_permit(permit)
+        assert here.answers == []
+        assert [one.host for one in drained(here.gate.herald)] == ["a1"]
+        await here.tell(Told(permit=permit, refusal="the master answered 403"))
+        assert [status for _, status, _ in here.answers] == [200], "with or without Mesos"
+
+
+async def test_a_master_that_does_not_answer_in_time_denies_the_permit(
+    autojump_clock: MockClock,
+) -> None:
+    async with gatehouse() as here:
+        here.gate.herald = box("herald")
+        shown(here, a1="rebooting")
+        await here.ask_permit(await here.ask_reboot("a1"))
+        await trio.sleep(PERMIT_PATIENCE_S + 2.0)
+        ((_, status, sentence),) = here.answers
+        assert (status, "Mesos" in sentence) == (409, True)
