@@ -187,7 +187,7 @@ def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
     """Every page, before anything is decided by what stands there."""
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        what = " ".join(str(verdict).split())
+        what = str(verdict).splitlines()[-1]
         raise StoreDamagedError(f"{path} {_DAMAGED} ({what[:_VERDICT_CHARACTERS_MAX]})")
 
 
