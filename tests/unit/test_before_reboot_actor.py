@@ -106,7 +106,7 @@ async def test_the_debt_is_stored_first_and_paid_a_minute_later(autojump_clock: 
         await trio.sleep(DUE_S + 10.0)
         assert [call for call, _ in here.master.calls][1:] == ["REACTIVATE_AGENT"]
         assert not here.owes
-        assert here.herald.board.deactivated == ()
+        assert not here.herald.board.deactivated
 
 
 async def test_a_debt_of_an_earlier_process_is_paid(autojump_clock: MockClock) -> None:
