@@ -19,6 +19,7 @@ import trio
 from actors.board import Board
 from actors.clock import Chance
 from actors.ports import Mesos, Store
+from actors.supervision import EndOfServiceError
 from adapters.gateway_http import HttpGateway
 from adapters.http_client import make_client
 from adapters.leaders import FixedLeaders
@@ -115,6 +116,8 @@ class Rehearsal:
     service: Service | None = None
     crashes: int = 0
     incarnations: int = 0
+    started_again: bool = False  # also after an end of its own accord, such as "superseded"
+    ended: int = 0  # so often it did
     dials: ProcessDials = attrs.field(init=False)
     redactor: Redactor = attrs.field(init=False)
     _power: Power = attrs.field(factory=Power)
@@ -157,9 +160,19 @@ class Rehearsal:
         while not self._stop.is_set():
             self._power = Power(outward=self.outward)
             with trio.CancelScope() as self._scope:
-                await self._one_life(self._power)
+                await self._until_it_ends(self._power)
             if not self._power.on:
                 await trio.sleep(self.rng.uniform(1.0, 5.0))  # Marathon starts it again
+
+    async def _until_it_ends(self, power: Power) -> None:
+        """A process that ends by itself is started again, too, where `started_again` says so."""
+        try:
+            await self._one_life(power)
+        except* EndOfServiceError:
+            if not self.started_again:
+                raise
+            self.ended += 1
+            power.on = False
 
     async def _one_life(self, power: Power) -> None:
         self.incarnations += 1

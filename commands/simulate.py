@@ -229,6 +229,7 @@ async def _run(options: Options, folder: Path, loglevel: str) -> dict[str, objec
             nursery=nursery,
         )
         rehearsal, tally = prepare(world, options, folder, rng, loglevel)
+        rehearsal.started_again = True
         storm = storm_of(options, rehearsal, rng)
         upgrade = _upgrade(rehearsal, rng) if options.upgrade else None
         await nursery.start(world.mesos.run)
@@ -364,6 +365,7 @@ async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dic
         "events": tally.events,
         "calls": tally.calls + rehearsal.world.gateway.calls,
         "crashes": rehearsal.crashes,
+        "ended": rehearsal.ended,
         "violations": [attrs.asdict(v) for v in checkers.violations],
         "invariants_checked": dict(checkers.counts),
         "seed": options.seed,
