@@ -23,6 +23,7 @@ from actors.mailbox import Mailbox, Vitals
 from actors.ports import Store, StoreConflictError, StoreError
 from adapters.store_choice import SqliteChoice, open_store
 from adapters.store_sqlite import RunSync, SqliteStore, run_inline
+from tests.scheduler_process import MDMS, PASSWORD
 from tests.store_contract import Opened, StoreContract
 from tests.store_writer import ROOT, number_in, written_until_killed
 
@@ -194,6 +195,30 @@ async def test_a_write_that_the_system_cuts_short_leaves_nothing(path: Path) -> 
     assert records == "[('a', b'1'), ('b', b'3')]"
     async with sqlite_store(path) as store:
         assert dict(await store.load()) == {"a": b"1", "b": b"3"}
+
+
+WITHOUT_ROOM = """
+import resource, sys
+from cli import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_start_without_room_for_the_store_ends_with_one_line_and_status_5(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ROOM, *MDMS, f"-store.uri={path}", "-uri=127.0.0.1:1",
+         "-rest.address=127.0.0.1", "-rest.port=0"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        # The limit would cut the interpreter's own cache files, too.
+        env={"PATH": os.environ["PATH"], "SCALEIO_SCALEIO_PASSWORD": PASSWORD,
+             "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    (line,) = [one for one in done.stderr.splitlines() if one.startswith("scaleio-scheduler:")]
+    assert f"{path} cannot be read or written" in line
+    assert "nothing was written" in line
 
 
 async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
