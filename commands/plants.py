@@ -136,6 +136,7 @@ def plant(name: str, world: World) -> Plant:
             world.listeners.append(lambda event: _write_data_after_claim(world, event))
             return Silent()
         case "reboot-while-degraded":
+            world.gateway.faults.excused = False
             world.listeners.append(lambda event: _degrade_unseen(world, event))
             return Silent()
         case _:

@@ -230,7 +230,8 @@ class Checkers:
         self.check(FAULT_UNIT, len(units) <= 1, f"{host} goes down beside {sorted(self._down)}")
         whole = not degraded_pools(self.world)
         normal = all(member.good for member in gateway.state.mdms)
-        lied_to = gateway.faults.stale  # nobody can know better than the Gateway tells
+        # Nobody can know better than the Gateway tells.
+        lied_to = gateway.faults.stale and gateway.faults.excused
         self.check(
             HEALTHY, (whole and normal) or lied_to, f"{host} goes down while data is degraded"
         )

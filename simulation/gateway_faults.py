@@ -25,6 +25,7 @@ class Faults:
     _errors: int = attrs.field(default=0, init=False)
     _error_code: int = attrs.field(default=0, init=False)
     _timeouts: int = attrs.field(default=0, init=False)
+    excused: bool = attrs.field(default=True, init=False)  # who believes stale data is not to blame
     _stale: bool = attrs.field(default=False, init=False)
 
     def unauthorised_next(self, count: int = 1) -> None:
