@@ -94,6 +94,8 @@ class AgentActor:
             if self.agent.record.facts is not None and not self._begun:
                 plan = self.links.installer.plan(self.agent.record, self.agent.record.facts)
                 self.agent = attrs.evolve(self.agent, plan=plan)
+            if self.stored is not None and not self._begun:
+                self._show(restored=True)  # a store that is slow now keeps nobody from looking
             self._begun = True
             await self._take(inbox.Started())
             while True:
@@ -295,7 +297,7 @@ class AgentActor:
 
     # -- what is shown ---------------------------------------------------------------------------
 
-    def _show(self) -> None:
+    def _show(self, *, restored: bool = False) -> None:
         agent = self.agent
         record, task, keeper = agent.record, agent.record.task, agent.record.keeper
         self.links.board.post_agent(
@@ -328,6 +330,7 @@ class AgentActor:
                 overrides=agent.plan.overrides,
                 facts=record.facts,
                 surveyed=record.surveyed,
+                restored=restored,
             )
         )
 

@@ -268,7 +268,7 @@ class RolloutGate:
     # -- the stages of a rollout, and the operator's word --------------------------------------
 
     def _course(self) -> Course:
-        shown = self.board.agents
+        shown = {host: a for host, a in self.board.agents.items() if not a.restored}
         for host in self._stored.keys() & shown.keys():
             del self._stored[host]
         waiting = self.reboot_queue.keys() | self.restart_queue.keys()

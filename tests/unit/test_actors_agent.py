@@ -145,7 +145,10 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    script: Script | None = None, store: MemoryStore | None = None, agent: Agent | None = None
+    script: Script | None = None,
+    store: MemoryStore | None = None,
+    agent: Agent | None = None,
+    stored: AgentRecord | None = None,
 ) -> AsyncIterator[Stage]:
     store, script = store or MemoryStore(), script or Script()
     journal_box: Mailbox[JournalInbox] = box("journal", 1024)
@@ -167,7 +170,7 @@ async def stage(
         redact=lambda text: text.replace(SECRET, "***"),
     )
     begun = agent or Agent(record=AgentRecord(host=HOST, agent_id=""))
-    actor = AgentActor(mailbox=mailbox, links=links, agent=begun, stored=None)
+    actor = AgentActor(mailbox=mailbox, links=links, agent=begun, stored=stored)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(supervise, journal_box.vitals, journal.run)
         nursery.start_soon(supervise, mailbox.vitals, actor.run)
@@ -215,6 +218,18 @@ async def test_what_is_shown_is_what_is_stored(autojump_clock: MockClock) -> Non
         assert stored.task is not None
         assert (shown.phase, shown.task_id) == (stored.phase.value, stored.task.task_id)
         assert (shown.agent_id, shown.step) == ("S1", "survey")
+
+
+async def test_a_restored_agent_is_shown_while_the_store_is_slow(
+    autojump_clock: MockClock,
+) -> None:
+    record = AgentRecord(host=HOST, agent_id="S1", phase=Phase.SURVEYING, since=5.0)
+    slow = MemoryStore(write_s=30.0)
+    async with stage(store=slow, agent=Agent(record=record), stored=record) as here:
+        shown = here.links.board.agents[HOST]
+        assert (shown.phase, shown.since, shown.restored) == ("surveying", 5.0, True)
+        await trio.sleep(31.0)
+        assert not here.links.board.agents[HOST].restored
 
 
 async def test_a_want_is_posted_again_until_it_is_heard_of(autojump_clock: MockClock) -> None:

@@ -29,6 +29,7 @@ from actors.messages import (
 )
 from actors.rollout_gate import PERMIT_PATIENCE_S, RolloutGate
 from domain import inbox, records
+from domain.agent import AgentRecord, Phase
 from domain.inbox import AgentInbox
 from domain.rollout import Limits, Rebooting
 from domain.stages import RolloutRecord, Stages
@@ -481,3 +482,17 @@ async def test_a_master_that_does_not_answer_in_time_denies_the_permit(
         await trio.sleep(PERMIT_PATIENCE_S + 2.0)
         ((_, status, sentence),) = here.answers
         assert (status, "Mesos" in sentence) == (409, True)
+
+
+async def test_an_agent_that_has_decided_nothing_yet_has_not_passed_a_stage(
+    autojump_clock: MockClock,
+) -> None:
+    """With another catalog it may have something to do: it says so in a moment."""
+    async with gatehouse(Limits(parallel=3)) as here:
+        here.gate.stages = STAGED
+        here.gate.restore(AgentRecord(host="a1", agent_id="a1", phase=Phase.READY))
+        shown(here, a1="ready", a2="installing", a3="installing")
+        here.gate.board.post_agent(attrs.evolve(here.gate.board.agents["a1"], restored=True))
+        await here.tell(AskSlot(host="a2"), AskSlot(host="a3"))
+        assert here.gate.board.rollout.stage == "canary"
+        assert [len(here.heard(host)) for host in ("a2", "a3")] == [1, 0]
