@@ -295,6 +295,10 @@ class Rehearsal:
         return self.service.command(name, host)
 
     async def framework_order(self, wish: Wish | None) -> tuple[int, str]:
+        if wish is None:
+            self.checkers.link.stays()
+        elif wish.teardown:
+            self.checkers.link.registers()
         for host in self.world.hosts:
             self.checkers.commanded(host)
         if self.service is None:

@@ -51,8 +51,12 @@ class LinkWatch:
         self._stored = framework_id
 
     def registers(self) -> None:
-        """An operator lets the framework register anew: the id may change once."""
+        """An operator lets the framework register anew, or end: the id may change once."""
         self._told = True
+
+    def stays(self) -> None:
+        """The operator has called the framework's end off."""
+        self._told = False
 
     def call_leaves(self, stream_id: str) -> None:
         """The scheduler begins to send a call."""
