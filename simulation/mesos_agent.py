@@ -53,6 +53,7 @@ class SimulatedAgent:
     connected: bool = attrs.field(default=False, init=False)
     draining: DrainOrder | None = attrs.field(default=None, init=False)
     partitioned_at: float | None = attrs.field(default=None, init=False)
+    _held: list[Callable[[], None]] = attrs.field(factory=list, init=False)  # on the cut line
     tasks: dict[TaskKey, AgentTask] = attrs.field(factory=dict, init=False)
     sandboxes: dict[TaskKey, Sandbox] = attrs.field(factory=dict, init=False)
     _life: int = attrs.field(default=0, init=False)
@@ -136,8 +137,11 @@ class SimulatedAgent:
         if self.partitioned_at is None:
             return
         away_s, self.partitioned_at = self.timers.now() - self.partitioned_at, None
+        held, self._held = self._held, []
         if away_s < ping_timeout_s and self.connected:
             self.master.heard(self.agent_id)
+            for go_on in held:  # TCP sends again what was not received, in order
+                go_on()
         else:
             self.lose_master()
             self.find_master(self.register_within_s)
@@ -172,7 +176,9 @@ class SimulatedAgent:
 
     def _to_master(self, deliver: Callable[[], None]) -> None:
         generation = self.master.generation
-        if self.partitioned_at is None and self.master.leading:
+        if self.partitioned_at is not None:
+            self._held.append(lambda: self._arrive_there(generation, deliver))
+        elif self.master.leading:
             self.timers.later(LINK_S, lambda: self._arrive_there(generation, deliver))
 
     def _arrive_there(self, generation: int, deliver: Callable[[], None]) -> None:
@@ -185,7 +191,9 @@ class SimulatedAgent:
 
     def _arrive_here(self, life: int, generation: int, deliver: Callable[[], None]) -> None:
         same = life == self._life and generation == self.master.generation
-        if same and self.up and self.partitioned_at is None:
+        if same and self.up and self.partitioned_at is not None:
+            self._held.append(lambda: self._arrive_here(life, generation, deliver))
+        elif same and self.up:
             deliver()
 
     def _register(self) -> None:

@@ -303,8 +303,8 @@ class Dying:
             self.fired.append(self.at)
         if hit and not self.landed:
             self.crash()
-        if not hit or self.landed:
-            await self.inner.write(changes)
+            await trio.sleep_forever()  # a dead process hears nothing of its write
+        await self.inner.write(changes)
         if hit and self.landed:
             self.crash()
 

@@ -353,7 +353,6 @@ async def test_a_partition_is_noticed_by_pings_only(autojump_clock: MockClock) -
         scheduler = await _running(here, "t")
         start = len(scheduler.events)
         here.mesos.faults.partition(HOST, for_s=60.0)
-        await scheduler.call("KILL", {"task_id": {"value": "t"}})
         await trio.sleep(200)
         assert not scheduler.statuses(start=start)
         here.mesos.faults.partition(HOST, for_s=100.0)
@@ -361,6 +360,19 @@ async def test_a_partition_is_noticed_by_pings_only(autojump_clock: MockClock) -
         back = await scheduler.wait_state("t", "TASK_RUNNING", start=len(scheduler.events))
         assert back["reason"] == "REASON_AGENT_REREGISTERED"
         assert here.hosts[HOST].log == ["begin step {}"]
+
+
+async def test_what_a_short_partition_held_up_arrives_when_it_ends(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as here:
+        scheduler = await _running(here, "t")
+        start = len(scheduler.events)
+        here.mesos.faults.partition(HOST, for_s=60.0)
+        await scheduler.call("KILL", {"task_id": {"value": "t"}})
+        await trio.sleep(59)
+        assert not scheduler.statuses(start=start)
+        await scheduler.wait_state("t", "TASK_KILLED")
 
 
 async def test_a_kill_for_an_agent_that_is_away_is_kept_for_its_return(
