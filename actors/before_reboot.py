@@ -23,11 +23,19 @@ from domain.debts import Debt, DebtsRecord
 from protocol.mesos import operator
 
 TICK_S: Final = 5.0
-PAUSE_CEILING_S: Final = 300.0
+PAUSE_CEILING_S: Final = 60.0  # so long, at most, is a host back and without tasks
 DONE: Final = range(200, 300)
 UNDONE: Final = range(400, 500)  # the master has not done it, and will not
 
 log = structlog.get_logger()
+
+
+@attrs.frozen
+class Rest:
+    """Of a debt that could not be paid; `until`: monotonic seconds."""
+
+    until: float
+    pause_s: float
 
 
 @attrs.define
@@ -43,8 +51,7 @@ class BeforeReboot:
     listing: Callable[[str], Awaitable[operator.AgentList | None]]
     wall: Callable[[], float]
     owed: DebtsRecord = attrs.field(factory=DebtsRecord)
-    _not_before: float = float("-inf")
-    _pause_s: float = TICK_S
+    _rests: dict[str, Rest] = attrs.field(factory=dict)  # by agent id: one does not delay others
 
     async def run(self) -> None:
         self._show()
@@ -81,18 +88,23 @@ class BeforeReboot:
         return why
 
     async def _pay(self) -> None:
-        """What is due, if the master can be asked; failures wait longer and longer."""
-        base, now = self.leader(), self.wall()
-        due = debts.due(self.owed, now)
-        if not due or not base or trio.current_time() < self._not_before:
+        """What is due, if the master can be asked; what fails rests longer and longer."""
+        base, now = self.leader(), trio.current_time()
+        due = [debt for debt in debts.due(self.owed, self.wall()) if not self._rests_at(debt, now)]
+        if not due or not base:
             return
         listed = await self.listing(base)
-        paid = listed is not None
         seen = {agent.agent_id: agent for agent in listed.agents} if listed is not None else {}
-        for debt in due if listed is not None else ():
-            paid = await self._pay_one(base, debt, seen.get(debt.agent_id)) and paid
-        self._pause_s = TICK_S if paid else min(PAUSE_CEILING_S, self._pause_s * 2)
-        self._not_before = trio.current_time() + self._pause_s
+        for debt in due:
+            paid = listed is not None and await self._pay_one(base, debt, seen.get(debt.agent_id))
+            rest = self._rests.pop(debt.agent_id, None)
+            if not paid:
+                pause_s = min(PAUSE_CEILING_S, rest.pause_s * 2) if rest else TICK_S
+                self._rests[debt.agent_id] = Rest(trio.current_time() + pause_s, pause_s)
+
+    def _rests_at(self, debt: Debt, now: float) -> bool:
+        rest = self._rests.get(debt.agent_id)
+        return rest is not None and now < rest.until
 
     async def _pay_one(self, base: str, debt: Debt, seen: operator.AgentSeen | None) -> bool:
         match debts.payment(debt, seen, self.wall()):

@@ -92,10 +92,13 @@ class PoweredStore:
     power: Power
     dials: ProcessDials
     landed: Callable[[Mapping[str, bytes | None]], None]  # it is durable, confirmed or not
+    confirmed: Callable[[Iterable[str]], None]  # of these keys the scheduler knows what is durable
     kind: str = "simulated"
 
     async def load(self) -> Mapping[str, bytes]:
-        return await self.inner.load()
+        loaded = await self.inner.load()
+        self.confirmed(loaded)
+        return loaded
 
     async def write(self, changes: Mapping[str, bytes | None]) -> None:
         delay_s = self.dials.take_delay_s()
@@ -111,6 +114,7 @@ class PoweredStore:
         await self.power.check()
         if self.dials.take_unsure():
             raise StoreError("the connection broke before the store answered")
+        self.confirmed(changes)
 
     async def close(self) -> None:
         await self.inner.close()

@@ -222,12 +222,18 @@ class Rehearsal:
                 password=self.settings.scaleio_password.reveal,
                 clock=trio.current_time,
             ),
-            store=PoweredStore(self.through(store), power, self.dials, self._landed),
+            store=self._store(store, power),
             chance=chance,
             installer=self._installer,
             web=self.web or _no_sockets,
             time_scale=self.time_scale,
         )
+
+    def _store(self, store: Store, power: Power) -> Store:
+        def confirmed(keys: Iterable[str]) -> None:
+            self.checkers.shown.heard(keys, at=trio.current_time())
+
+        return PoweredStore(self.through(store), power, self.dials, self._landed, confirmed)
 
     def _landed(self, changes: Mapping[str, bytes | None]) -> None:
         """The checkers hear of it from the store, not from those who asked for it."""
@@ -237,8 +243,6 @@ class Rehearsal:
             if raw is not None and key.startswith(records.AGENT_PREFIX):
                 record = records.decode(raw, AgentRecord, key=key)
                 self.checkers.stored(record, at=trio.current_time())
-                heard_at = trio.current_time() + self.dials.heard_in_s
-                self.checkers.shown.heard(record.host, heard_at)
             if key == records.FRAMEWORK_KEY:
                 self.checkers.link.kept(_framework_id(raw))
 

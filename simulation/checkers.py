@@ -259,7 +259,7 @@ class Checkers:
             self.book.now = at
         old = self._records.get(record.host)
         self._records[record.host] = record
-        self.shown.stored(record, self.book.now)
+        self.shown.stored(record)
         self.secret_free(f"record of {record.host}", repr(record))
         if old is None:
             return

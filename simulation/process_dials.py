@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import attrs
@@ -18,7 +17,6 @@ class ProcessDials:
 
     crash: Callable[[], None] = attrs.field(repr=False)
     clock_off_s: float = 0.0  # the wall clock's error; the monotonic clock has none
-    heard_in_s: float = attrs.field(default=0.0, init=False)  # of the write that lands now
     _slow: int = attrs.field(default=0, init=False)
     _slow_s: float = attrs.field(default=0.0, init=False)
     _unsure: int = attrs.field(default=0, init=False)
@@ -38,9 +36,7 @@ class ProcessDials:
 
     def take_delay_s(self) -> float:
         self._slow -= (hit := self._slow > 0)
-        delay_s = self._slow_s if hit else 0.0
-        self.heard_in_s = math.inf if self._unsure else delay_s
-        return delay_s
+        return self._slow_s if hit else 0.0
 
     def take_unsure(self) -> bool:
         self._unsure -= (hit := self._unsure > 0)

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from domain.agent import AgentRecord
+from domain.records import AGENT_PREFIX
 from simulation.promises import MAILBOXES, SHOWN, Book
 
 LOOK_EVERY_S: Final = 5.0
@@ -77,7 +78,7 @@ class ShownWatch:
     book: Book
     look: Callable[[], BoardView | None] = lambda: None
     _records: dict[str, AgentRecord] = attrs.field(factory=dict)
-    _landed_at: dict[str, float] = attrs.field(factory=dict)
+    _heard_at: dict[str, float] = attrs.field(factory=dict)  # hosts of which all is confirmed
     _look_at: float = 0.0
 
     def passes(self) -> None:
@@ -103,17 +104,20 @@ class ShownWatch:
             text = f"the mailbox of {view.name} held {deepest} messages, its bound is {bound}"
             self.book.check(MAILBOXES, deepest <= bound <= BOUND_MAX, text)
 
-    def stored(self, record: AgentRecord, now: float) -> None:
+    def stored(self, record: AgentRecord) -> None:
+        """It is durable; nobody knows that yet."""
         self._records[record.host] = record
-        self._landed_at[record.host] = now
+        self._heard_at.pop(record.host, None)
 
-    def heard(self, host: str, at: float) -> None:
-        """What was just stored is confirmed only then, and shown not before."""
-        self._landed_at[host] = at
+    def heard(self, keys: Iterable[str], *, at: float) -> None:
+        """The scheduler was told then that what is durable of these keys of the store is so."""
+        for key in keys:
+            if key.startswith(AGENT_PREFIX):
+                self._heard_at[key.removeprefix(AGENT_PREFIX)] = at
 
     def _quiet(self, host: str) -> AgentRecord | None:
         """Its record, unless somebody is just about to hear of it."""
-        quiet = self.book.now - self._landed_at.get(host, self.book.now) >= QUIET_S
+        quiet = self.book.now - self._heard_at.get(host, self.book.now) >= QUIET_S
         return self._records.get(host) if quiet else None
 
     def _compare(self, shown: AgentView, record: AgentRecord) -> None:

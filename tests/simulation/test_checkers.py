@@ -13,6 +13,7 @@ import trio
 
 from actors.board import AgentSnapshot, Board
 from actors.mailbox import Mailbox, Vitals
+from domain import records
 from domain.agent import AgentRecord, Phase, Reboot, TaskRef, TaskState
 from simulation import promises as names
 from simulation import watch_pace
@@ -230,6 +231,7 @@ class Scene:
         """A record is stored, and the board shows it so, but for these fields."""
         record = AgentRecord(host=A, agent_id="S0", phase=Phase.SURVEYING, reason="it is slow")
         self.checkers.stored(record, at=self.at)
+        self.checkers.shown.heard([records.agent_key(A)], at=self.at)
         shown = attrs.evolve(_shown(record), **fields)
         board = Board(agents={A: shown})
         self.checkers.shown.look = lambda: board

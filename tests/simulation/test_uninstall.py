@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 import pytest
+import trio
 
 from actors.ports import Store
 from domain import records

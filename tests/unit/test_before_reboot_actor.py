@@ -11,7 +11,7 @@ import attrs
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.before_reboot import BeforeReboot
+from actors.before_reboot import TICK_S, BeforeReboot
 from actors.board import Board
 from actors.journal import Journal
 from actors.messages import TellMesos, Told
@@ -167,3 +167,16 @@ async def test_a_payment_that_fails_is_tried_again_with_growing_pauses(
         here.master.status = 200
         await trio.sleep(600.0)
         assert not here.owes
+
+
+async def test_a_host_that_stays_away_delays_nobody_elses_return(autojump_clock: MockClock) -> None:
+    gone = Debt(agent_id="S9", host="a9", due=1.0)
+    async with house(DebtsRecord(deactivated=(gone,))) as here:
+        await trio.sleep(1000.0)  # it is asked for ever more seldom
+        here.master.agents["S1"] = SEEN
+        await here.tell()
+        before = trio.current_time()
+        while "S1" in here.owes:
+            await trio.sleep(1.0)
+        assert trio.current_time() - before <= DUE_S + 2 * TICK_S
+        assert here.owes == ("S9",)
