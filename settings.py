@@ -344,6 +344,10 @@ class Settings:
         "rollout.halt", 20, whole(0, 100, "PERCENT"),
         "Percent of the agents (at least three, or the canary) whose failure halts the rollout; "
         "0: never.")
+    agents_retire_after: int = row(
+        "agents.retire-after", 0, whole(0, 10**8, "SECONDS"),
+        "An agent that Mesos and the storage cluster have lost for so long is retired, once its "
+        "data is elsewhere; 0: never without an operator's word.")
     retry_attempts: int = row(
         "retry.attempts", 5, whole(1, 1000), "Tries of a step before its agent has failed.")
     health_capacity_high: int = row(

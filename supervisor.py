@@ -39,7 +39,7 @@ from actors.supervision import EndOfServiceError, supervise
 from domain import health, inbox, records, rollout
 from domain.agent import AgentRecord
 from domain.closing import Wish
-from domain.draft import Rules
+from domain.rules import Rules
 from protocol.mesos.calls import FrameworkInfo
 from settings import Redactor, Settings
 
@@ -265,6 +265,7 @@ class Service:
             rules=Rules(
                 mode=settings.mode,
                 attempts_max=settings.retry_attempts,
+                retire_after_s=settings.agents_retire_after,
                 claim_delay_s=settings.devices_claim_delay,
                 probe=settings.probe == "on",
             ),

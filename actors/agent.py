@@ -17,7 +17,7 @@ from actors.mailbox import Mailbox
 from actors.ports import Sandbox, SandboxError
 from domain import effects, inbox, records
 from domain.agent import AgentRecord, KeeperRef, TaskRef, TaskState
-from domain.draft import Agent, Rules
+from domain.draft import Agent
 from domain.facts import Facts
 from domain.inbox import AgentInbox
 from domain.job import Job, StepFaultError, last_word
@@ -25,6 +25,7 @@ from domain.joining import JoinSpec
 from domain.layout import Layout
 from domain.lifecycle import decide
 from domain.plan import KEEPER, SURVEY, Plan, PlannedStep
+from domain.rules import Rules
 from domain.stages import Stages
 from protocol.mesos import calls
 
@@ -330,6 +331,7 @@ class AgentActor:
                 overrides=agent.plan.overrides,
                 facts=record.facts,
                 surveyed=record.surveyed,
+                lost_at=record.lost_at,
                 restored=restored,
             )
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from domain.draft import Moment
+from domain.rules import Moment
 
 
 @attrs.frozen(kw_only=True)

@@ -94,6 +94,7 @@ def _sds(shape: SdsShape) -> SdsState:
         fault_set_id=shape.fault_set_id or "",
         addresses=tuple(at.ip for at in shape.ip_list or () if at.ip),
         good=health.sds_is_good(shape),
+        disconnected=shape.mdm_connection_state == "Disconnected",
         detail=health.sds_detail(shape),
     )
 

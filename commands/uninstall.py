@@ -64,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --framework: at last end the framework of that id, as GET /v1/status names it",
     )  # fmt: skip
     parser.add_argument(
+        "--gone", action="store_true",
+        help="the AGENT's host will never return: the storage cluster lets it go without it",
+    )  # fmt: skip
+    parser.add_argument(
         "--call-off", action="store_true", help="with --framework: take the order back"
     )
 
@@ -82,6 +86,8 @@ def run(namespace: argparse.Namespace) -> int:
 def _run(namespace: argparse.Namespace) -> int:
     if (namespace.teardown or namespace.call_off) and not namespace.framework:
         raise AskError("--teardown and --call-off are for the whole framework: give --framework")
+    if namespace.gone and not namespace.agent:
+        raise AskError("--gone is said of one agent: name it")
     if namespace.teardown and namespace.call_off:
         raise AskError("--teardown and --call-off are opposites: give one of them")
     client = Client(url=_checked(namespace.url), token=token_of(namespace.token_file))
@@ -96,7 +102,8 @@ def _run(namespace: argparse.Namespace) -> int:
         _say(client.order(FRAMEWORK, {"teardown": bool(confirm), "confirm": confirm}))
     else:
         for host in hosts:
-            client.order(f"/v1/agents/{quote(host, safe='')}/uninstall")
+            word = "retire" if namespace.gone else "uninstall"
+            client.order(f"/v1/agents/{quote(host, safe='')}/{word}")
             _say(f"{host}: the order is given")
     if namespace.no_wait:
         return 0

@@ -169,9 +169,15 @@ class Reboot:
 
 @attrs.frozen(kw_only=True)
 class Removal:
-    """`stage`: asked, leaving, uninstalling, settling, last (see domain.removal)."""
+    """`stage`: asked, leaving, uninstalling, settling, last (see domain.removal).
+
+    `gone`: its host is taken for lost for ever, and nothing is done there; `policy`: nobody said
+    so, it was away for long enough.
+    """
 
     stage: str = "asked"
+    gone: bool = False
+    policy: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -221,6 +227,8 @@ class AgentRecord:
     ended: tuple[str, ...] = ()  # last task ids that are over: late updates about them mean nothing
     held_by: str = ""  # operator, observe
     removal: Removal | None = None  # the operator has it removed
+    lost_at: float = 0.0  # Mesos lost it then, and has not had it since; 0: it has it
+    returns: bool = False  # retired by policy: taken up again when it comes back
     isolation_before: tuple[str, ...] = ()  # of the Mesos agent, before our isolator step
 
 

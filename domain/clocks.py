@@ -20,7 +20,7 @@ def settled(record: AgentRecord, unix: float) -> AgentRecord:
     """The record with no time ahead of the wall clock; itself where there is none."""
     bound = unix + AHEAD_S
     longest = unix + LOOK_AFTER_MAX_S
-    times = (record.since, record.surveyed, record.claimed_at, record.later_since)
+    times = (record.since, record.surveyed, record.claimed_at, record.later_since, record.lost_at)
     seen = record.candidates
     if record.look_after <= longest and max(*times, *seen.values()) <= bound:
         return record
@@ -28,6 +28,7 @@ def settled(record: AgentRecord, unix: float) -> AgentRecord:
         record,
         since=min(record.since, unix),
         later_since=min(record.later_since, unix),
+        lost_at=min(record.lost_at, unix),
         look_after=min(record.look_after, longest),
         candidates={device: min(at, unix) for device, at in seen.items()},
         # How long ago somebody looked at the host cannot be known any more.

@@ -24,6 +24,7 @@ from domain.agent import (
 )
 from domain.facts import Facts
 from domain.plan import CLAIM, ISOLATOR, KEEPER, REBOOT, SURVEY, Plan
+from domain.rules import Moment, Rules
 
 PAUSE_FIRST_S: Final = 5.0
 PAUSE_CEILING_S: Final = 300.0
@@ -41,27 +42,6 @@ _KEEPS_TURN: Final[Mapping[Phase, frozenset[str]]] = {
 
 
 @attrs.frozen(kw_only=True)
-class Rules:
-    """What the operator set."""
-
-    mode: str = "run"  # run, observe
-    attempts_max: int = 5
-    claim_delay_s: float = 60.0
-    probe: bool = True
-    facts_fresh_s: float = 900.0  # older facts are looked at again before they are acted on
-
-
-@attrs.frozen(kw_only=True)
-class Moment:
-    """All of time and chance that one decision may use."""
-
-    now: float  # seconds on the run's clock: for pauses
-    unix: float  # wall time: for what is stored
-    token: str  # 8 hex digits, never used before
-    jitter: float  # 0..1
-
-
-@attrs.frozen(kw_only=True)
 class Agent:
     """An agent between two messages: what is stored, and what may be forgotten."""
 
@@ -71,6 +51,7 @@ class Agent:
     not_before: float = 0.0  # no new act earlier
     lost_in_row: int = 0
     ignored: int = 0  # signals that the table has no entry for
+    told_gone: bool = False  # by Mesos, in the life of this process
     wake_at: float | None = None
 
 
@@ -84,6 +65,7 @@ class Draft:
         self.not_before = agent.not_before
         self.lost_in_row = agent.lost_in_row
         self.ignored = agent.ignored
+        self.told_gone = agent.told_gone
         self.moment = moment
         self.rules = rules
         self._effects: list[effects.Effect] = []
@@ -95,6 +77,8 @@ class Draft:
         if self.record.phase is Phase.REBOOTING:
             left_s = self.record.since + REBOOT_PATIENCE_S - self.moment.unix
             wakes.append(self.moment.now + min(max(left_s, 10.0), REBOOT_PATIENCE_S))
+        if (retire_in_s := self.retires_in_s()) is not None:
+            wakes.append(self.moment.now + max(1.0, retire_in_s))
         agent = Agent(
             record=self.record,
             plan=self.plan,
@@ -102,6 +86,7 @@ class Draft:
             not_before=self.not_before,
             lost_in_row=self.lost_in_row,
             ignored=self.ignored,
+            told_gone=self.told_gone,
             wake_at=min(wakes, default=None),
         )
         return agent, tuple(self._effects)
@@ -198,12 +183,25 @@ class Draft:
 
     def gone(self, reason: str) -> None:
         self.signal(Signal.GONE, reason)
+        self.told_gone = True
+        if not self.record.lost_at:
+            self.change(lost_at=self.moment.unix)
+
+    def retires_in_s(self) -> float | None:
+        """Until policy retires an agent that stays away; None: it does not."""
+        record, after_s = self.record, self.rules.retire_after_s
+        away = record.phase in (Phase.LOST, Phase.FAILED) and record.lost_at and self.told_gone
+        if not away or not after_s or record.removal is not None:
+            return None
+        return record.lost_at + after_s - self.moment.unix
 
     def doubt(self, why: str) -> None:
         self.signal(Signal.DOUBT, why)
 
     def back_from_the_lost(self) -> None:
         if self.record.phase is Phase.LOST:
+            self.change(lost_at=0.0)
+            self.told_gone = False
             self.signal(Signal.RETURNED, "the agent is back")
             self.track_again()
 

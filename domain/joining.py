@@ -28,6 +28,7 @@ class JoinSpec:
     keeps_sdc: bool = False
     sds_id: str = ""  # where it was when it joined: its address may be another since
     runs_sds: bool = False  # by the host's word, and nothing has been removed yet
+    gone: bool = False  # the host is taken for lost for ever: it must not be heard of any more
 
 
 @attrs.frozen

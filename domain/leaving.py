@@ -52,7 +52,9 @@ def next_act(storage: StorageSnapshot, spec: JoinSpec, probe: str) -> Act:
     sdc, sds = client_of(storage, spec), server_of(storage, spec)
     if not storage.mdm_normal:
         return Wait(f"the MDM cluster is not normal ({storage.mdm_detail})")
-    if sds is None and spec.runs_sds and not spec.keeps_sds:
+    if spec.gone and (why_not := _is_heard_of(sdc, sds)):
+        return Wait(why_not)
+    if sds is None and spec.runs_sds and not spec.keeps_sds and not spec.gone:
         return Wait(
             f"an SDS runs on the host, but the storage cluster lists none at {spec.address}: "
             "whose data it holds is not known; stop service sds there if it was removed by hand"
@@ -68,6 +70,21 @@ def next_act(storage: StorageSnapshot, spec: JoinSpec, probe: str) -> Act:
     if sds is not None:
         return RemoveSds(sds.id, sds.name)
     return RemoveSdc(sdc.id, sdc.guid) if sdc is not None else Gone()
+
+
+def _is_heard_of(sdc: SdcState | None, sds: SdsState | None) -> str:
+    """Why a host that Mesos has lost is not gone; "" if the storage cluster has lost it, too."""
+    what = ""
+    if sds is not None and not sds.disconnected:
+        what = f"SDS {sds.name}"
+    elif sdc is not None and sdc.connected:
+        what = f"SDC {sdc.guid}"
+    if not what:
+        return ""
+    return (
+        f"the host is not gone: the storage cluster is connected to its {what}; "
+        "start its Mesos agent, or stop the host"
+    )
 
 
 def server_of(storage: StorageSnapshot, spec: JoinSpec) -> SdsState | None:

@@ -15,10 +15,11 @@ import attrs
 from domain import effects, inbox, progress, reboots, removal, statuses, turns, waiting
 from domain.agent import AT_REST, AgentRecord, Phase, Signal, TaskRef, TaskState
 from domain.clocks import settled
-from domain.draft import REBOOT_PATIENCE_S, Agent, Draft, Moment, Rules
+from domain.draft import REBOOT_PATIENCE_S, Agent, Draft
 from domain.facts import Facts
 from domain.job import last_word
 from domain.plan import AGENT_RESTART, CLAIM, KEEPER, PROBE, REBOOT, SURVEY, Claim, is_own
+from domain.rules import Moment, Rules
 
 PAST_INSTALLING: Final = frozenset(
     {Phase.JOINING, Phase.REBOOT_WANTED, Phase.ACTIVATING, Phase.READY}
@@ -53,7 +54,7 @@ def _handle(draft: Draft, message: inbox.AgentInbox) -> None:  # noqa: C901 - on
             _sighted(draft, message)
         case inbox.AgentGone():
             if message.agent_id == draft.record.agent_id:
-                draft.gone("Mesos has lost the agent; it is taken up again when it returns")
+                draft.gone(removal.LOST)
         case inbox.Status():
             statuses.take(draft, message)
         case inbox.NeverSent():
@@ -107,6 +108,7 @@ def _slot_granted(draft: Draft) -> None:
 
 
 def _sighted(draft: Draft, message: inbox.Sighted) -> None:
+    removal.returned(draft)
     record = draft.record
     renamed = message.agent_id != record.agent_id
     reworded = dict(message.attributes) != dict(record.attributes)
@@ -115,7 +117,9 @@ def _sighted(draft: Draft, message: inbox.Sighted) -> None:
         address=message.address or record.address,
         port=message.port,
         attributes=dict(message.attributes),
+        lost_at=0.0,
     )
+    draft.told_gone = False
     if renamed and record.agent_id:
         # A new id on a known host: the old id is dead, and with it every task it had.
         draft.doubt_boot()
@@ -366,7 +370,7 @@ def _stands_still(record: AgentRecord) -> bool:
 
 
 def _command(draft: Draft, message: inbox.Command) -> None:
-    if message.name in ("hold", "drain", "uninstall", "retry"):
+    if message.name in ("hold", "drain", "uninstall", "retire", "retry"):
         reboots.operator_speaks(draft, message.name)
     match message.name:
         case "hold":
@@ -384,6 +388,8 @@ def _command(draft: Draft, message: inbox.Command) -> None:
             draft.signal(Signal.RESUME, "the rollout is resumed")
         case "drain" | "uninstall":
             removal.ask(draft)
+        case "retire":
+            removal.retire(draft)
         case "resume" if removal.resume(draft):
             pass
         case "resume":

@@ -35,12 +35,15 @@ def go_on(draft: Draft) -> None:
 def _step(draft: Draft) -> None:
     _hold_if_told(draft)
     reboots.miss_if_overdue(draft)
+    removal.by_policy(draft)
     removal.obey(draft)
     if _task_is_in_the_way(draft) or draft.moment.now < draft.not_before:
         return
     match draft.record.phase:
         case Phase.SEEN if draft.record.agent_id:
             draft.signal(Signal.STARTED)
+        case Phase.SURVEYING if draft.told_gone:
+            draft.gone(removal.LOST)  # an operator's word has woken it
         case Phase.SURVEYING:
             _survey(draft)
         case Phase.INSTALLING:

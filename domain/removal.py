@@ -2,6 +2,9 @@
 
     asked -> leaving -> uninstalling [-> settling -> uninstalling] -> last -> retired
 
+One whose host is gone for good goes from `leaving` to `last`, if the storage cluster has lost it,
+too. If it comes back, it is taken up again, or removed as any other if it has begun to leave.
+
 Until `leaving` nothing has been removed, and the operator's `resume` calls it off. After that it
 can be held, but only goes forward: half an agent is of no use to anybody.
 """
@@ -9,6 +12,8 @@ can be held, but only goes forward: half an agent is of no use to anybody.
 from __future__ import annotations
 
 from typing import Final
+
+import attrs
 
 from domain import effects, inbox
 from domain.agent import NEXT, AgentRecord, Phase, Removal, Signal, TaskRef
@@ -20,7 +25,10 @@ STORAGE_PATIENCE_S: Final = 180.0
 LOOK_AGAIN_S: Final = 10.0  # at what the storage cluster waits for
 RESTART_WAIT_S: Final = 60.0  # a detached restart begins after 10 s, and is watched for a while
 RETIRED: Final = "removed: nothing of ours is left on it; resume it to take it up again"
+RETIRED_GONE: Final = "retired: its host is gone, and the storage cluster has let it go"
 STAYS: Final = frozenset({Phase.HELD, Phase.FAILED, Phase.DRAINING, Phase.RETIRED})
+LOST: Final = "Mesos has lost the agent; it is taken up again when it returns"
+AWAY: Final = "waits for the host, which Mesos has lost; retire it if it is gone for good"
 OBSERVED: Final = "observe mode: nothing is removed"
 
 
@@ -51,6 +59,54 @@ def _drain(draft: Draft) -> None:
     if Signal.DRAIN in NEXT[draft.record.phase]:
         draft.signal(Signal.DRAIN, "the operator has it removed")
         draft.drop_reboot()
+
+
+def retire(draft: Draft) -> None:
+    """Its host is gone for good; of one that Mesos has, it means nothing."""
+    if draft.record.lost_at and draft.record.phase is not Phase.RETIRED:
+        _give_up(draft, policy=False)
+
+
+def by_policy(draft: Draft) -> None:
+    left_s = draft.retires_in_s()
+    if draft.rules.mode == "observe" or draft.record.held_by:
+        return
+    if left_s is not None and left_s <= 0:
+        _give_up(draft, policy=True)
+
+
+def _give_up(draft: Draft, *, policy: bool) -> None:
+    """Tasks of ours died with the host, or are killed as strangers if it should return."""
+    before = draft.record.removal or Removal(policy=policy)
+    stage = "last" if before.stage in ("uninstalling", "settling", "last") else before.stage
+    draft.change(
+        removal=attrs.evolve(before, stage=stage, gone=True), held_by="", error="", tail=""
+    )
+    draft.drop_task()
+    if draft.record.keeper is not None:
+        draft.do(effects.Withdraw(task_id=draft.record.keeper.task_id, dead=True))
+        draft.change(keeper=None)
+    draft.asked.clear()
+    if draft.record.phase is not Phase.DRAINING:
+        _drain(draft)
+
+
+def returned(draft: Draft) -> None:
+    """Mesos has it: it is not gone."""
+    removal = draft.record.removal
+    if draft.record.phase is Phase.RETIRED and draft.record.returns:
+        draft.change(returns=False)
+        draft.signal(Signal.RESUME, "it is back after it was retired, and is taken up again")
+    if removal is None or not removal.gone:
+        return
+    draft.asked.clear()
+    if is_begun(draft.record):
+        stage = "uninstalling" if removal.stage == "last" else removal.stage
+        draft.change(removal=Removal(stage=stage), reason="it is back: its removal goes on there")
+        return
+    draft.change(removal=None)
+    if draft.record.phase is Phase.DRAINING:
+        draft.signal(Signal.RESUME, "it is back: it is not retired")
 
 
 def again(draft: Draft) -> None:
@@ -90,11 +146,12 @@ def go_on(draft: Draft) -> None:
         draft.change(reason=OBSERVED)
         return
     match removal.stage:
+        case "asked" | "leaving" if removal.gone:
+            _storage(draft, "leave-check" if removal.stage == "asked" else "leave")
+        case "asked" | "uninstalling" | "settling" if draft.record.lost_at:
+            draft.change(reason=AWAY)
         case "asked" if draft.record.facts is None or _is_old(draft):
-            if draft.record.agent_id:
-                draft.launch(SURVEY)  # its SDC is known by what the host tells
-            else:
-                draft.change(reason="waits for the host: what is on it is not known")
+            _look(draft)
         case "asked":
             if _has_permit(draft):
                 _storage(draft, "leave-check")
@@ -112,13 +169,21 @@ def go_on(draft: Draft) -> None:
             _storage(draft, "leave-last")
 
 
+def _look(draft: Draft) -> None:
+    """Its SDC is known by what the host tells."""
+    if draft.record.agent_id:
+        draft.launch(SURVEY)
+    else:
+        draft.change(reason="waits for the host: what is on it is not known")
+
+
 def _is_old(draft: Draft) -> bool:
     return draft.moment.unix - draft.record.surveyed > draft.rules.facts_fresh_s
 
 
-def _stage(draft: Draft, stage: str, reason: str) -> None:
+def _stage(draft: Draft, removal: Removal, stage: str, reason: str) -> None:
     draft.asked.pop("storage", None)
-    draft.change(removal=Removal(stage=stage), reason=reason)
+    draft.change(removal=attrs.evolve(removal, stage=stage), reason=reason)
 
 
 def _has_permit(draft: Draft) -> bool:
@@ -133,7 +198,7 @@ def _has_permit(draft: Draft) -> bool:
 def granted(draft: Draft, permit: str) -> bool:
     """The gate's permission, where it is still wanted."""
     removal = draft.record.removal
-    if draft.record.phase is not Phase.DRAINING or removal is None:
+    if draft.record.phase is not Phase.DRAINING or removal is None or removal.gone:
         return False
     if removal.stage not in ("asked", "leaving"):
         return False
@@ -183,11 +248,11 @@ def storage_answer(draft: Draft, message: inbox.StorageAnswer) -> None:
         return
     match removal.stage, message.request, message.outcome:
         case "asked", "leave-check", "done":
-            _stage(draft, "leaving", "it leaves the storage cluster")
+            _stage(draft, removal, "leaving", "it leaves the storage cluster")
         case "leaving", "leave", "done":
             draft.change(sds_id="", joined=False, probe="", claimed={})
             draft.whole_again()
-            _stage(draft, "uninstalling", "")
+            _stage(draft, removal, "last" if removal.gone else "uninstalling", "")
         case "last", "leave-last", "done":
             _retire(draft)
         case _, _, "refused":
@@ -203,15 +268,17 @@ def step_held(draft: Draft, task: TaskRef, code: int) -> bool:
     if removal is None or not is_begun(draft.record):
         return False
     if task.step == UNINSTALL and code == 21:
-        _stage(draft, "settling", "the Mesos agent's settings are put back")
+        _stage(draft, removal, "settling", "the Mesos agent's settings are put back")
     elif task.step == UNINSTALL:
         draft.end_turn()
         draft.change(error="", tail="")
-        _stage(draft, "last", "")
+        _stage(draft, removal, "last", "")
     elif task.step == AGENT_RESTART:
         draft.uncount(UNINSTALL)  # it has more than one thing to do
         draft.change(restarting="armed")
-        _stage(draft, "uninstalling", "the Mesos agent is restarting with its old settings")
+        _stage(
+            draft, removal, "uninstalling", "the Mesos agent is restarting with its old settings"
+        )
         draft.pause(at_least=RESTART_WAIT_S)
     else:
         return False
@@ -219,9 +286,11 @@ def step_held(draft: Draft, task: TaskRef, code: int) -> bool:
 
 
 def _retire(draft: Draft) -> None:
-    if not draft.signal(Signal.DRAINED, RETIRED):
-        return
     kept = draft.record
+    gone = kept.removal is not None and kept.removal.gone
+    if not draft.signal(Signal.DRAINED, RETIRED_GONE if gone else RETIRED):
+        return
+    by_policy, kept = kept.removal is not None and kept.removal.policy, draft.record
     draft.plan = Plan()
     draft.record = AgentRecord(
         host=kept.host,
@@ -234,4 +303,6 @@ def _retire(draft: Draft) -> None:
         reason=kept.reason,
         launches=kept.launches,
         ended=kept.ended,
+        lost_at=kept.lost_at,
+        returns=gone and by_policy,
     )

@@ -40,6 +40,7 @@ class SdsState:
     fault_set_id: str = ""
     addresses: tuple[str, ...] = ()
     good: bool = False
+    disconnected: bool = False  # the MDM says so; False where it says anything else
     detail: str = ""  # the three states, for people
 
 

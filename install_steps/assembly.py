@@ -320,6 +320,7 @@ class Assembly:
             keeps_sdc=ignores,
             sds_id=record.sds_id,
             runs_sds=_still_runs_sds(record),
+            gone=record.removal is not None and record.removal.gone,
             sdc_guid="" if ignores or record.facts is None else record.facts.sdc_guid,
         )
 

@@ -67,6 +67,7 @@ class SimulatedGateway:
     virtual_addresses: tuple[str, ...] = ()
     rebuild_s: float = 60.0  # from the return of an SDS until its data is whole again
     rebalance_s: float = 0.0  # data moves that long after a device was added
+    absorb_s: float = 3600.0  # from the loss of an SDS until its data is rebuilt on the others
     evacuate_s: float = 0.0  # from the removal of an SDS until its data is on the others
     version_needs_login: bool = False  # releases differ
     bearer_offered: bool = True  # on 4.x; without it clients stay with Basic
@@ -158,16 +159,19 @@ class SimulatedGateway:
             self.settle()
 
     def set_sds_connected(self, ip: str, connected: bool) -> None:  # noqa: FBT001
-        """Its pools are degraded until it is back and `rebuild_s` have passed."""
+        """Degraded until it is back and `rebuild_s` have passed, or its data is on the others."""
         sds = self.state.sds_at(ip)
         if sds is None or sds.connected == connected:
             return
         sds.connected = connected
         self._emit(_word("sds", connected=connected), {"id": sds.id, "sds_ip": ip})
-        for pool in self.state.pools_of_sds(sds.id):
-            pool.rebuild_until = self.clock() + self.rebuild_s if connected else None
-            if connected:
-                self._emit("rebuild-started", {"id": pool.id, "pool": pool.name})
+        sds.absorbed_at = None if connected else self.clock() + self.absorb_s
+        if not sds.absorbed:
+            for pool in self.state.pools_of_sds(sds.id):
+                pool.rebuild_until = self.clock() + self.rebuild_s if connected else None
+                if connected:
+                    self._emit("rebuild-started", {"id": pool.id, "pool": pool.name})
+        sds.absorbed = False
         self.settle()
 
     def set_mdm_connected(self, ip: str, connected: bool) -> None:  # noqa: FBT001
@@ -246,6 +250,7 @@ class SimulatedGateway:
     def settle(self) -> None:
         """Bring what depends on time up to now, and tell what has changed by it."""
         now = self.clock()
+        self._mdm.settle_absorbed()
         self._mdm.settle_leaving()
         for pool in self.state.pools.values():
             away = any(

@@ -152,6 +152,21 @@ class Changes:
         self.emit("sds-leaving", {"id": sds.id, "sds_ip": sds.ips[0][0]})
         self.settle_leaving()
 
+    def settle_absorbed(self) -> None:
+        """What an SDS held that is away for long, the others hold now, where it has room."""
+        now = self.clock()
+        for sds in self.state.sds.values():
+            if sds.absorbed_at is None or now < sds.absorbed_at or sds.absorbed:
+                continue
+            pools = self.state.pools_of_sds(sds.id)
+            others = {d.sds_id for p in pools for d in self.state.devices_of_pool(p.id)} - {sds.id}
+            try:
+                for pool in pools:
+                    self._room_without(sds, pool)
+            except MdmRefusalError:
+                continue
+            sds.absorbed = all(self.state.sds[other].connected for other in others)
+
     def settle_leaving(self) -> None:
         """SDSs whose data has moved are gone; it moves only while all the others are there."""
         now = self.clock()
@@ -161,7 +176,8 @@ class Changes:
                 for pool in self.state.pools_of_sds(sds.id)
                 for d in self.state.devices_of_pool(pool.id)
             }
-            whole = all(self.state.sds[other].connected for other in others)
+            members = [self.state.sds[other] for other in others]
+            whole = all(one.connected or one.absorbed for one in members)
             if sds.leaves_at is not None and now >= sds.leaves_at and whole:
                 self._drop_sds(sds)
 

@@ -75,6 +75,8 @@ class Sds:
     port: int = 7072
     connected: bool = True
     leaves_at: float | None = None  # its data moves to the others until then
+    absorbed_at: float | None = None  # away: its data is on the others then, if it has room there
+    absorbed: bool = False  # away, and nothing misses it any more
 
     @property
     def unit(self) -> str:
@@ -207,8 +209,8 @@ class PoolHealth:
 
 
 def pool_health(state: ClusterState, pool: Pool) -> PoolHealth:
-    """Degraded while a fault unit is away, and until the rebuild after its return has ended."""
-    devices = state.devices_of_pool(pool.id)
+    """Degraded while data of a fault unit that is away is on no other, or is rebuilt."""
+    devices = [d for d in state.devices_of_pool(pool.id) if not state.sds[d.sds_id].absorbed]
     total_kb = sum(d.capacity_kb for d in devices)
     away = [d for d in devices if not state.sds[d.sds_id].connected]
     away_kb = sum(d.capacity_kb for d in away)

@@ -58,7 +58,7 @@ class BoardView(Protocol):
 
 SAME_NAME: Final = (
     "agent_id", "address", "since", "reason", "error", "tail", "attempts", "probe", "claimed",
-    "claimed_at", "missing", "later", "reboots_avoided", "surveyed",
+    "claimed_at", "missing", "later", "reboots_avoided", "surveyed", "lost_at",
 )  # fmt: skip
 IN_LISTS: Final = (
     "agent_id", "address", "phase", "since", "step", "task_id", "error", "reboot_wanted",

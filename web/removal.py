@@ -35,6 +35,17 @@ def plan(
     }
 
 
+def why_not_gone(agent: AgentSnapshot) -> str:
+    """Why its host is not taken for gone; "" if it may be."""
+    if agent.phase == "rebooting":
+        return f"{agent.host} is rebooting: wait for it, or until it is overdue"
+    if agent.phase == "retired":
+        return f"{agent.host} is retired"
+    if not agent.lost_at:
+        return f"Mesos has {agent.host}: uninstall it; only a host that is gone is retired"
+    return ""
+
+
 def _waits_for(storage: StorageSnapshot | None, spec: JoinSpec) -> str:
     if storage is None:
         return UNSEEN

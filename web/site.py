@@ -26,7 +26,7 @@ from web.page import Page
 from web.replies import Redact, error_reply, json_reply, json_text, text_reply
 from web.views import Times
 
-COMMANDS: Final = ("hold", "resume", "retry", "uninstall", "drain")
+COMMANDS: Final = ("hold", "resume", "retry", "uninstall", "drain", "retire")
 ROLLOUT_WORDS: Final = ("pause", "resume", "abort", "start")
 REGISTER: Final = "register"  # for no agent, but the framework
 _PERMIT_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
@@ -212,6 +212,8 @@ class Site:
             return self._error(404, f"there is no such command: one of {', '.join(COMMANDS)}")
         if host not in self.board.agents:
             return self._unknown_agent()
+        if name == "retire" and (why_not := removal.why_not_gone(self.board.agents[host])):
+            return self._error(409, why_not)
         status, sentence = self.commands(name, host)
         log.info("operator command", command=name, host=host, status=status)
         if status >= 400:

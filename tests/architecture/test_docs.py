@@ -46,7 +46,7 @@ def test_documents_name_flags_and_files_that_exist(repository: Path, name: str) 
     named = set(re.findall(r"`-{1,2}([a-z][\w.-]*\w)(?:[=| ][^`]*)?`", text))
     commands = {"agents", "seed", "faults", "report", "plant", "listen", "keep", "serve", "port"}
     commands |= {"all", "no-wait", "plan", "output", "survey", "attribute", "host", "flags", "url"}
-    commands |= {"call-off", "framework", "teardown"}
+    commands |= {"call-off", "framework", "gone", "teardown"}
     assert named - known - commands == set()
     links = set(re.findall(r"\]\((?!https?:)([^)#]+)", text))
     base = (repository / name).parent

@@ -22,10 +22,11 @@ from hypothesis.stateful import (
 
 from domain import effects, inbox
 from domain.agent import AgentRecord, Phase, Signal, TaskState, advance
-from domain.draft import Agent, Moment, Rules
+from domain.draft import Agent
 from domain.facts import Facts
 from domain.lifecycle import decide
 from domain.plan import KEEPER, SURVEY, Plan, PlannedStep
+from domain.rules import Moment, Rules
 
 HOST = "a1.example.com"
 STEPS = ("prerequisites", "sds", "sdc", "rexray", "isolator")

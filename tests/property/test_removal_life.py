@@ -11,7 +11,7 @@ from domain.agent import Phase
 from domain.plan import UNINSTALL
 from tests.unit.agent_story import Story
 
-WORDS = ("uninstall", "hold", "resume", "retry")
+WORDS = ("uninstall", "retire", "hold", "resume", "retry")
 MOVES = st.one_of(
     st.sampled_from(WORDS),
     st.sampled_from(("answer", "answer", "answer", "crash", "waits", "gone", "back")),

@@ -355,3 +355,73 @@ def test_crashes_at_any_moment_of_the_end_change_nothing_of_it(
         assert stage.violations() == []
 
     play(story, seed=seed, shape=Shape(agents=2, storage=1), extra=token)
+
+
+def power_fails(stage: Stage, name: str, *, for_s: float) -> None:
+    stage.world.hosts[name].dials.reboot_takes_s = for_s
+    stage.world.nursery.start_soon(stage.world.reboot, name)
+
+
+def test_a_host_that_is_gone_for_good_is_retired_once_its_data_is_elsewhere(
+    token: tuple[str, ...],
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        gateway, host = stage.world.gateway, stage.world.hosts[A]
+        gateway.absorb_s = 600.0
+        refused = await stage.command("retire", A)
+        assert refused.status_code == 409
+        assert "uninstall it" in refused.json()["error"]
+        stage.world.mesos.faults.agent_down(A)
+        await stage.until(lambda: stage.phase(A) == "lost")
+        await stage.command("retire", A)
+        await stage.until(lambda: "the host is not gone" in stage.shown(A).reason)
+        power_fails(stage, A, for_s=1e6)
+        await stage.until(lambda: "data is degraded" in stage.shown(A).reason)
+        assert gateway.state.sds_at(host.address) is not None
+        before = len(stage.launches())
+        await stage.until(lambda: stage.phase(A) == "retired")
+        assert gateway.state.sds_at(host.address) is None
+        assert gateway.state.sdc_by_guid(host.sdc_guid) is None
+        assert len(stage.launches()) == before
+        assert stage.violations() == []
+
+    play(story, shape=Shape(agents=5, storage=5), extra=token)
+
+
+def test_one_that_comes_back_before_it_is_retired_is_taken_up_again(token: tuple[str, ...]) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        power_fails(stage, A, for_s=1000.0)
+        await stage.until(lambda: stage.phase(A) == "lost")
+        assert (await stage.command("retire", A)).status_code == 202
+        await stage.until(lambda: "data is degraded" in stage.shown(A).reason)
+        await stage.until(lambda: stage.phase(A) == "ready")
+        assert stage.world.gateway.state.sds_at(stage.world.hosts[A].address) is not None
+        assert stage.violations() == []
+
+    play(story, shape=Shape(agents=5, storage=5), extra=token)
+
+
+def test_policy_retires_a_host_that_stays_away_and_takes_it_up_when_it_returns(
+    token: tuple[str, ...],
+) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.all_ready()
+        gateway, host = stage.world.gateway, stage.world.hosts[A]
+        gateway.absorb_s = 600.0
+        power_fails(stage, A, for_s=5000.0)
+        await stage.until(lambda: stage.phase(A) == "lost")
+        await stage.pass_time(1000.0)
+        assert stage.phase(A) == "lost"
+        stage.rehearsal.crash()  # how long it is away is not forgotten
+        await stage.until(lambda: stage.phase(A) == "retired")
+        assert gateway.state.sds_at(host.address) is None
+        for disk in host.disks:  # an operator wipes them, or they would not be taken again
+            disk.zero = True
+        await stage.until(lambda: stage.phase(A) == "ready", within_s=7200.0)
+        assert gateway.state.sds_at(host.address) is not None
+        assert stage.violations() == []
+
+    extra = (*token, "-agents.retire-after=1800")
+    play(story, shape=Shape(agents=5, storage=5), extra=extra)

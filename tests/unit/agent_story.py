@@ -8,10 +8,11 @@ import attrs
 
 from domain import effects, inbox
 from domain.agent import AgentRecord, Phase, TaskState
-from domain.draft import Agent, Moment, Rules
+from domain.draft import Agent
 from domain.facts import Facts
 from domain.lifecycle import decide
 from domain.plan import Plan, PlannedStep
+from domain.rules import Moment, Rules
 
 HOST = "a1.test"
 STEPS = ("prerequisites", "sds", "sdc")

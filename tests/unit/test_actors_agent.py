@@ -20,13 +20,14 @@ from actors.ports import SandboxError, StoreError
 from actors.supervision import supervise
 from domain import inbox, records
 from domain.agent import AgentRecord, Phase
-from domain.draft import Agent, Rules
+from domain.draft import Agent
 from domain.facts import Facts
 from domain.inbox import AgentInbox
 from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout
 from domain.plan import Plan, PlannedStep
+from domain.rules import Rules
 from domain.stages import Stages
 from protocol.mesos import calls
 from tests.unit.actor_doubles import MemoryStore, box, chance, drained, rng

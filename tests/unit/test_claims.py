@@ -9,8 +9,8 @@ import pytest
 
 from domain import effects, inbox, records
 from domain.agent import AgentRecord, Phase
-from domain.draft import Rules
 from domain.plan import Claim
+from domain.rules import Rules
 from tests.unit.agent_story import DISK, HOST, Story
 
 OTHER = "/dev/disk/by-id/d2"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.agent import AgentRecord, Phase
 from domain.clocks import AHEAD_S, LOOK_AFTER_MAX_S, settled
-from domain.draft import Rules
+from domain.rules import Rules
 from tests.unit.agent_story import DISK, HOST, UNIX, Story
 
 DELAY_S = 600.0

@@ -6,9 +6,10 @@ import pytest
 
 from domain import inbox
 from domain.agent import AgentRecord, Phase, Reboot
-from domain.draft import Agent, Moment, Rules
+from domain.draft import Agent
 from domain.lifecycle import decide
 from domain.plan import Plan, PlannedStep
+from domain.rules import Moment, Rules
 
 MOMENT = Moment(now=100.0, unix=1e9, token="00000001", jitter=0.5)
 PLAN = Plan(steps=(PlannedStep(name="sds", state="wanted"),))

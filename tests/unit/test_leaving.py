@@ -144,3 +144,39 @@ def test_an_sdc_that_tells_no_guid_is_known_by_its_address() -> None:
 def test_nothing_is_gone_while_the_mdm_cluster_cannot_be_trusted() -> None:
     empty = StorageSnapshot(taken_at=0.0, api_version=(2, 5), system_id="1", mdm_detail="degraded")
     assert isinstance(act(empty), Wait)
+
+
+GONE = attrs.evolve(SPEC, gone=True, runs_sds=True)
+CUT_OFF = attrs.evolve(
+    USED,
+    sds=(attrs.evolve(USED.sds[0], good=False, disconnected=True), *USED.sds[1:]),
+    sdcs=(attrs.evolve(USED.sdcs[0], connected=False),),
+)
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        (attrs.evolve(CUT_OFF, sds=USED.sds), "SDS sds_1"),
+        (attrs.evolve(CUT_OFF, sdcs=USED.sdcs), "SDC ABC"),
+        (
+            attrs.evolve(CUT_OFF, sds=(attrs.evolve(USED.sds[0], good=False), *USED.sds[1:])),
+            "SDS sds_1",
+        ),
+    ],
+)
+def test_a_host_that_the_storage_cluster_still_hears_is_not_gone(
+    storage: StorageSnapshot, words: str
+) -> None:
+    told = leaving.next_act(storage, GONE, PROBE)
+    assert isinstance(told, Wait)
+    assert "the host is not gone" in told.sentence
+    assert words in told.sentence
+
+
+def test_what_a_gone_host_leaves_behind_goes_once_its_data_is_elsewhere() -> None:
+    assert leaving.next_act(CUT_OFF, GONE, PROBE) == leaving.RemoveSds("s1", "sds_1")
+    degraded = attrs.evolve(CUT_OFF, pools=(attrs.evolve(POOL, degraded_kb=1),))
+    assert isinstance(leaving.next_act(degraded, GONE, PROBE), Wait)
+    without = attrs.evolve(CUT_OFF, sds=CUT_OFF.sds[1:], devices=CUT_OFF.devices[1:])
+    assert leaving.next_act(without, GONE, PROBE) == leaving.RemoveSdc("c1", "ABC")

@@ -7,7 +7,8 @@ import pytest
 
 from domain import effects, inbox
 from domain.agent import Phase, TaskState
-from domain.draft import PAUSE_CEILING_S, Rules
+from domain.draft import PAUSE_CEILING_S
+from domain.rules import Rules
 from domain.statuses import status_exit_code
 from tests.unit.agent_story import HOST, Story
 

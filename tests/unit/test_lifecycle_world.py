@@ -7,7 +7,7 @@ import pytest
 
 from domain import effects, inbox
 from domain.agent import Phase
-from domain.draft import Rules
+from domain.rules import Rules
 from tests.unit.agent_story import DISK, HOST, STEPS, Story
 
 # -- the keeper -----------------------------------------------------------------------------------

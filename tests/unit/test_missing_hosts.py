@@ -12,8 +12,9 @@ from actors.board import AgentSnapshot
 from actors.messages import AskReboot, AskRestart, FreeReboot
 from domain import effects, health, inbox
 from domain.agent import AgentRecord, Phase
-from domain.draft import REBOOT_PATIENCE_S, Agent, Draft, Moment, Rules
+from domain.draft import REBOOT_PATIENCE_S, Agent, Draft
 from domain.rollout import Limits, Rebooting, halted_by
+from domain.rules import Moment, Rules
 from tests.unit.agent_story import HOST, Story
 from tests.unit.test_actors_gate import address, gatehouse
 

@@ -7,8 +7,8 @@ import pytest
 
 from domain import effects, inbox, records
 from domain.agent import AgentRecord, Phase
-from domain.draft import Rules
 from domain.facts import Facts
+from domain.rules import Rules
 from tests.unit.agent_story import Story
 
 
@@ -203,3 +203,113 @@ def test_a_record_of_before_removals_is_read() -> None:
     assert text != old
     record = records.decode(text, AgentRecord, key="agents/a1")
     assert (record.removal, record.isolation_before) == (None, ())
+
+
+def lost(rules: Rules | None = None) -> Story:
+    story = ready()
+    story.rules = rules or Rules()
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    assert story.at(Phase.LOST)
+    return story
+
+
+def test_who_is_gone_for_good_leaves_the_cluster_without_a_task_or_a_permit() -> None:
+    story = lost()
+    launches = story.launched()
+    order(story, "retire")
+    assert (story.phase, stage(story), story.record.keeper) == (Phase.DRAINING, "asked", None)
+    story.storage("waiting", "data is degraded")
+    story.later(200.0)
+    story.storage("done")
+    assert stage(story) == "leaving"
+    story.storage("done")
+    assert (stage(story), asked(story)[-1]) == ("last", "leave-last")
+    story.storage("done")
+    assert story.at(Phase.RETIRED)
+    assert story.launched() == launches
+    assert not any(isinstance(one, effects.AskReboot | effects.Kill) for one in story.log)
+    story.sighted()
+    assert story.at(Phase.RETIRED), "an operator's word is not undone by its return"
+
+
+def test_only_who_is_lost_is_retired() -> None:
+    story = ready()
+    order(story, "retire")
+    assert (story.phase, story.record.removal) == (Phase.READY, None)
+
+
+def test_who_comes_back_in_time_is_not_retired() -> None:
+    story = lost()
+    order(story, "retire")
+    story.sighted()
+    assert (story.phase, story.record.removal) == (Phase.SURVEYING, None)
+    story.until_phase(Phase.READY)
+
+
+def test_who_comes_back_too_late_is_removed_as_any_other() -> None:
+    story = lost()
+    order(story, "retire")
+    story.storage("done")
+    story.storage("done")
+    assert stage(story) == "last"
+    story.sighted()
+    assert (stage(story), story.running) == ("uninstalling", "uninstall")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_removal_that_waits_for_a_lost_host_goes_on_when_it_is_said_to_be_gone(
+    begun: bool,
+) -> None:
+    story = ready()
+    if begun:
+        at_uninstalling(story)
+        story.ends(75)
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    order(story)
+    story.later(400.0)
+    assert "retire it if it is gone for good" in story.record.reason
+    order(story, "retire")
+    for _ in range(4):
+        if story.phase is not Phase.RETIRED:
+            story.storage("done")
+    assert story.at(Phase.RETIRED)
+
+
+def test_policy_retires_who_stays_away_and_takes_it_up_again() -> None:
+    story = lost(Rules(retire_after_s=3600.0))
+    assert story.agent.wake_at is not None
+    assert story.agent.wake_at <= story.now + 3600.0
+    story.later(3599.0)
+    assert story.at(Phase.LOST)
+    story.later(2.0)
+    assert (story.phase, stage(story)) == (Phase.DRAINING, "asked")
+    for _ in range(3):
+        story.storage("done")
+    assert (story.phase, story.record.returns) == (Phase.RETIRED, True)
+    story.sighted()
+    assert (story.phase, story.record.returns) == (Phase.SURVEYING, False)
+
+
+def test_policy_believes_no_absence_of_before_this_process() -> None:
+    story = lost(Rules(retire_after_s=3600.0))
+    story.process_restarts()
+    story.later(7200.0)
+    assert story.at(Phase.LOST)
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    assert story.at(Phase.DRAINING), "it was away all the time"
+
+
+@pytest.mark.parametrize("word", ["hold", "observe"])
+def test_policy_leaves_alone_what_operators_have_taken(word: str) -> None:
+    story = lost(Rules(retire_after_s=3600.0, mode="observe" if word == "observe" else "run"))
+    if word == "hold":
+        order(story, "hold")
+    story.later(7200.0)
+    assert story.record.removal is None
+
+
+def test_who_is_taken_up_again_while_mesos_has_lost_it_is_lost() -> None:
+    story = lost()
+    order(story, "hold")
+    order(story, "resume")
+    assert (story.phase, story.running) == (Phase.LOST, "")

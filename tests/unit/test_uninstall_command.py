@@ -132,6 +132,12 @@ def test_who_does_not_wait_leaves_once_the_order_is_given(scheduler: Scheduler, 
     assert cli.main(words) == 0
 
 
+def test_who_is_gone_for_good_is_retired(scheduler: Scheduler, token: str) -> None:
+    words = ["uninstall", "a1", "--gone", "--url", scheduler.url, "--token-file", token]
+    assert cli.main([*words, "--no-wait"]) == 0
+    assert scheduler.orders == [("/v1/agents/a1/retire", "Bearer secret")]
+
+
 def test_the_plan_of_all_is_asked_for_at_once(
     scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +186,7 @@ def test_the_order_is_called_off(scheduler: Scheduler, token: str) -> None:
     [
         ("a1", "--teardown", "F1"),
         ("--all", "--call-off"),
+        ("--all", "--gone"),
         ("--framework", "--teardown", "F1", "--call-off"),
     ],
 )
@@ -187,7 +194,8 @@ def test_words_that_do_not_go_together_are_said(
     words: tuple[str, ...], scheduler: Scheduler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["uninstall", *words, "--url", scheduler.url]) == 2
-    assert "--call-off" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert all(word in said for word in words if word in ("--teardown", "--call-off", "--gone"))
     assert scheduler.orders == []
 
 
