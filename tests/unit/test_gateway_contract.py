@@ -82,7 +82,7 @@ async def test_lost_data_copies_are_seen_until_the_rebuild_has_ended(world: Worl
     world.simulated.set_sds_connected("10.0.1.2", connected=True)
     rebuilding = await world.gateway.snapshot()
     assert rebuilding.sds_at("10.0.1.2") == attrs.evolve(
-        lost, good=True, detail="Normal Joined Connected"
+        lost, good=True, disconnected=False, detail="Normal Joined Connected"
     )
     assert rebuilding.pools[0].moving
     assert not rebuilding.data_is_whole
