@@ -40,8 +40,8 @@ def miss_if_overdue(draft: Draft) -> None:
     draft.signal(
         Signal.OVERDUE,
         "it has not come back from the reboot that was ordered; no other host is rebooted and no "
-        "Mesos agent restarted meanwhile: look at its console; if it is given up, hold or drain "
-        "it, and the others go on",
+        "Mesos agent restarted meanwhile: look at its console; if it is given up, hold or "
+        "retire it, and the others go on",
     )
 
 

@@ -28,6 +28,7 @@ RETIRED: Final = "removed: nothing of ours is left on it; resume it to take it u
 RETIRED_GONE: Final = "retired: its host is gone, and the storage cluster has let it go"
 STAYS: Final = frozenset({Phase.HELD, Phase.FAILED, Phase.DRAINING, Phase.RETIRED})
 LOST: Final = "Mesos has lost the agent; it is taken up again when it returns"
+POLICY: Final = "it has been away for too long (-agents.retire-after)"
 AWAY: Final = "waits for the host, which Mesos has lost; retire it if it is gone for good"
 OBSERVED: Final = "observe mode: nothing is removed"
 
@@ -55,9 +56,9 @@ def obey(draft: Draft) -> None:
         _drain(draft)
 
 
-def _drain(draft: Draft) -> None:
+def _drain(draft: Draft, why: str = "the operator has it removed") -> None:
     if Signal.DRAIN in NEXT[draft.record.phase]:
-        draft.signal(Signal.DRAIN, "the operator has it removed")
+        draft.signal(Signal.DRAIN, why)
         draft.drop_reboot()
 
 
@@ -88,7 +89,7 @@ def _give_up(draft: Draft, *, policy: bool) -> None:
         draft.change(keeper=None)
     draft.asked.clear()
     if draft.record.phase is not Phase.DRAINING:
-        _drain(draft)
+        _drain(draft, POLICY if policy else "the operator has it retired")
 
 
 def returned(draft: Draft) -> None:
@@ -97,6 +98,8 @@ def returned(draft: Draft) -> None:
     if draft.record.phase is Phase.RETIRED and draft.record.returns:
         draft.change(returns=False)
         draft.signal(Signal.RESUME, "it is back after it was retired, and is taken up again")
+    elif draft.record.phase is Phase.RETIRED and draft.record.lost_at:
+        draft.change(reason="it is back after it was retired: resume it to take it up again")
     if removal is None or not removal.gone:
         return
     draft.asked.clear()
