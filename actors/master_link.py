@@ -259,7 +259,10 @@ class MasterLink:
         """Events to the broker until the stream ends, is silent, or the session is dropped."""
         with trio.CancelScope() as self.session.scope:
             async with aclosing(stream.chunks()) as chunks:
-                return await self._read_events(generation, chunks)
+                try:
+                    return await self._read_events(generation, chunks)
+                finally:
+                    self.session.stream_id = ""  # closing takes a moment: nobody sends meanwhile
         return lost("the subscription was left, to take a new one")
 
     async def _read_events(self, generation: int, chunks: AsyncGenerator[bytes, None]) -> Verdict:

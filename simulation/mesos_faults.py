@@ -243,7 +243,7 @@ class Faults:
         self._tell("agent_leaves", hostname)
         self._agent(hostname).leave()
         self.mesos.close(self._agent(hostname).address)
-        self.mesos.timers.later(for_s, lambda: self.agent_up(hostname))
+        self._up_later(hostname, for_s, new_id=False)
 
     def partition(self, hostname: str, *, for_s: float) -> None:
         """No message passes between master and agent; executors and health checks go on."""

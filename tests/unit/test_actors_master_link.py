@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from actors.master_link import (
 from actors.messages import CallResult, LinkDown, Send
 from actors.supervision import EndOfServiceError
 from protocol.mesos import calls, events
+from protocol.mesos.errors import RemoteMesosError
 from simulation.http_server import Cut, Reply, Request
 from simulation.mesos_observed import CallReceived, StreamClosed
 from tests.unit.master_line import STANDBY, Line, line, running
@@ -190,6 +192,24 @@ async def test_garbage_in_the_middle_of_the_stream_starts_it_afresh(
         here.there.mesos.faults.garbage_on_stream()
         await here.subscribed(2)
         assert any("broke the protocol" in one.detail for one in here.shown)
+
+
+async def test_nobody_sends_on_a_stream_that_is_being_closed(autojump_clock: MockClock) -> None:
+    at_the_close: list[str] = []
+    async with line() as here:
+
+        class Garbage:
+            stream_id = "s1"
+
+            async def chunks(self) -> AsyncGenerator[bytes, None]:
+                try:
+                    yield b"<html>\n"
+                finally:
+                    at_the_close.append(here.link.session.stream_id)
+
+        with pytest.raises(RemoteMesosError):
+            await here.link._hold(Garbage())
+    assert at_the_close == [""]
 
 
 # -- ends -----------------------------------------------------------------------------------------
