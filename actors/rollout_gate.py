@@ -341,6 +341,7 @@ class RolloutGate:
         )
 
     def _serve_reboots(self, now: Standing) -> None:
+        view = self._view()
         for host, ask in list(self.reboot_queue.items()):
             held = self.rebooting.get(host)
             # One that came back and needs another reboot holds its place without a permit.
@@ -355,7 +356,7 @@ class RolloutGate:
                 candidate = attrs.evolve(candidate, permit=self.chance.secret_token())
             why_not = (
                 self._halted(host, now)
-                or rollout.may_begin(candidate, self._view(), self.limits)
+                or rollout.may_begin(candidate, view, self.limits)
                 or self._pillar_waits(host)
             )
             self.board.gate_verdicts[host] = why_not
@@ -366,6 +367,7 @@ class RolloutGate:
             if target is not None and target.offer(granted):
                 self.rebooting[host] = candidate
                 del self.reboot_queue[host]
+                view = self._view()
                 self.tempo.reboot_begins(host, trio.current_time(), boots=ask.boots)
                 self.board.gate_verdicts.pop(host, None)
                 log.info("reboot granted" if ask.boots else "SDS restart granted", host=host)

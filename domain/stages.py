@@ -8,6 +8,7 @@ has to be counted across restarts of the process. A rollout that fits into its p
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final
 
 import attrs
@@ -61,15 +62,15 @@ class Course:
     begun: frozenset[str] = frozenset()  # hold or want a reboot or a turn, or hold a place
     failed: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def concerned(self) -> frozenset[str]:
         return frozenset(h for h, phase in self.phases.items() if phase not in OUT)
 
-    @property
+    @cached_property
     def ready(self) -> frozenset[str]:
         return frozenset(h for h, phase in self.phases.items() if phase == "ready")
 
-    @property
+    @cached_property
     def under_way(self) -> frozenset[str]:
         moving = {host for host, phase in self.phases.items() if phase in UNDER_WAY}
         at_rest = OUT | {"ready", "failed"}
