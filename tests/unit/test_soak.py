@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulation.scripts import Line, render
 from tools.shrink import shortest
-from tools.soak import Total, case_of, shrink, told
+from tools.soak import LONG_AGENTS, LONG_HOURS, Total, case_of, shrink, told
 from tools.soak_worker import Case, Outcome, Player
 
 CASE = Case(seed=5, agents=3, faults="all", hours=1.5)
@@ -110,8 +110,8 @@ def test_the_sum_counts_a_bad_end_without_a_violation_as_one() -> None:
 def test_seeds_draw_different_shapes_and_every_twentieth_goes_on_for_long() -> None:
     cases = [case_of(seed) for seed in range(1, 101)]
     assert cases == [case_of(seed) for seed in range(1, 101)]
-    assert {case.agents for case in cases} == {3, 4, 6, 12}
+    assert {case.agents for case in cases} == {3, 4, 6, LONG_AGENTS}
     assert {case.faults for case in cases} == {"some", "storm", "all"}
-    long = [case for case in cases if case.hours >= 16]
+    long = [case for case in cases if case.hours >= LONG_HOURS]
     assert [case.seed for case in long] == [20, 40, 60, 80, 100]
-    assert {case.agents for case in long} == {12}
+    assert {case.agents for case in long} == {LONG_AGENTS}
