@@ -702,6 +702,91 @@ def retired_by_policy_and_back() -> Told:
     return story
 
 
+@told
+def back_before_it_is_retired() -> Told:
+    story = Told()
+    story.ready()
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    story.word("retire")
+    story.sighted()
+    story.until_phase(Phase.READY)
+    return story
+
+
+@told
+def back_when_it_has_begun_to_leave() -> Told:
+    story = Told()
+    story.ready()
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    story.word("retire")
+    story.storage("done")
+    story.sighted()
+    story.tell(inbox.RebootGranted(permit="p7"))
+    story.storage("done")
+    return story
+
+
+@told
+def its_removal_is_refused() -> Told:
+    story = leaving()
+    story.storage("done")
+    story.storage("refused", "the SDS cannot be removed")
+    story.later(1000.0)
+    story.word("retry")
+    return story
+
+
+@told
+def removed_long_after_its_survey() -> Told:
+    story = Told()
+    story.ready()
+    story.later(5000.0)
+    story.word("uninstall")
+    story.until_running("survey")
+    story.ends(0)
+    story.tell(inbox.RebootGranted(permit="p9"))
+    return story
+
+
+@told
+def removed_before_anything_is_known_of_it() -> Told:
+    story = Told()
+    story.word("uninstall")
+    story.later(100.0)
+    story.sighted()
+    return story
+
+
+@told
+def removed_while_its_keeper_is_wished_for() -> Told:
+    story = Told()
+    story.until(lambda one: one.record.keeper is not None)
+    story.word("uninstall")
+    story.tell(inbox.RebootGranted(permit="p9"))
+    story.storage("done")
+    return story
+
+
+@told
+def no_more_reboots_in_observe_mode() -> Told:
+    story = at_its_reboot()
+    story.rules = Rules(mode="observe")
+    story.later(61.0)
+    story.later(400.0)
+    return story
+
+
+@told
+def its_disks_are_not_taken_in_time() -> Told:
+    story = Told(disks=(DISK,), rules=Rules(claim_delay_s=30.0))
+    story.until_running("claim")
+    story.ends(0)
+    story.storage("waiting", "the SDS is not there yet")
+    for _ in range(4):
+        story.later(61.0)
+    return story
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for old in FOLDER.glob("*.txt"):
