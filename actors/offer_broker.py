@@ -47,6 +47,9 @@ REFUSE_REST_S: Final = 5.0  # what is left of an offer that a task was put on
 TICK_S: Final = 1.0
 SAY_EVERY_S: Final = 5.0
 ANSWERED_S: Final = 3.0  # the master answers a reconciliation at once
+UNCONFIRMED_S: Final = 300.0  # longer than an ACCEPT waits for its turn and its answer
+DENIALS: Final = frozenset({"TASK_GONE", "TASK_LOST", "TASK_DROPPED", "TASK_UNKNOWN"})
+RECONCILED: Final = "REASON_RECONCILIATION"
 EARLIER_LIFE: Final = "the master is asked first which tasks of ours run there"
 NO_OFFER_YET: Final = "no offer of this agent is held; Mesos is asked for one"
 
@@ -58,6 +61,14 @@ class Held:
     """An offer, and when it arrived on the run's clock."""
 
     offer: events.Offer
+    at: float
+
+
+@attrs.frozen
+class Launched:
+    """A task whose ACCEPT is with the writer since then, and not confirmed yet."""
+
+    want: Want
     at: float
 
 
@@ -83,7 +94,7 @@ class OfferBroker:
     inverse: InverseOffers = attrs.field(init=False)
     flow: OfferFlow = attrs.field(init=False)
     met: dict[str, float] = attrs.field(factory=dict)  # agent id -> first offer here
-    launched: dict[str, Want] = attrs.field(factory=dict)  # task id; ACCEPT not yet confirmed
+    launched: dict[str, Launched] = attrs.field(factory=dict)  # by task id
     given_back: set[str] = attrs.field(factory=set)  # of those, what is not wanted any more
     _look_at: float = float("-inf")
     _say_at: float = float("-inf")
@@ -239,8 +250,9 @@ class OfferBroker:
             taken=one.taken,
             refuse_s=REFUSE_REST_S,
         )
-        self.book.track(want.task.task_id, want.host, want.task.agent_id, trio.current_time())
-        self.launched[want.task.task_id] = want
+        now = trio.current_time()
+        self.book.track(want.task.task_id, want.host, want.task.agent_id, now)
+        self.launched[want.task.task_id] = Launched(want, now)
         await self._answer(accept)
 
     async def _decline(self, found: Matching) -> None:
@@ -265,6 +277,8 @@ class OfferBroker:
 
     def _update(self, update: events.Update) -> None:
         """Hand it to the agent. With a uuid Mesos sends it again, without one we ask again."""
+        if self._is_too_early(update):
+            return
         self.launched.pop(update.task_id, None)
         tracked = self.book.heard(update)
         named = parse_task_id(update.task_id)
@@ -281,6 +295,19 @@ class OfferBroker:
         if not told and not update.uuid:
             self.book.track(update.task_id, host, update.agent_id, trio.current_time())
             self.book.unheard[update.task_id] = update.agent_id
+
+    def _is_too_early(self, update: events.Update) -> bool:
+        """The master does not know a task that it was asked about before we have launched it.
+
+        An ACCEPT that was void with its stream is asked about, and sent again meanwhile; both
+        may wait behind a call that is not answered, the question first.
+        """
+        if update.uuid or update.reason != RECONCILED or update.state not in DENIALS:
+            return False
+        launched = self.launched.get(update.task_id)
+        if launched is not None:
+            return trio.current_time() < launched.at + UNCONFIRMED_S
+        return any(one.want.task.task_id == update.task_id for one in self.wants)
 
     # -- wants ---------------------------------------------------------------------------------
 
@@ -322,11 +349,12 @@ class OfferBroker:
         if not isinstance(result.call, calls.Accept):
             return
         task_id = result.call.task.task_id
-        want = self.launched.pop(task_id, None)
+        launched = self.launched.pop(task_id, None)
         given_back = task_id in self.given_back
         self.given_back.discard(task_id)
-        if want is None or result.outcome == "sent":
+        if launched is None or result.outcome == "sent":
             return
+        want = launched.want
         if result.outcome == "unknown":
             self.book.ask_about(task_id, trio.current_time())
             return

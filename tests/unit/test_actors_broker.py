@@ -21,6 +21,7 @@ from actors.messages import (
     StrangeTask,
     TrackTask,
 )
+from actors.offer_broker import UNCONFIRMED_S
 from actors.offer_flow import (
     REFUSE_IDLE_S,
     REFUSE_LONG_S,
@@ -268,6 +269,40 @@ def fill(here: Desk) -> None:
     mailbox = here.agents["a1"]
     while mailbox.offer(inbox.Tick()):
         pass
+
+
+DENIAL = attrs.evolve(update(TASK, "TASK_GONE"), reason="REASON_RECONCILIATION")
+
+
+async def test_what_is_not_launched_yet_cannot_be_denied(autojump_clock: MockClock) -> None:
+    async with desk(call_s=50.0) as here:
+        await here.tell(want())
+        await here.offered(offer(1))
+        await here.event(DENIAL)  # of an ACCEPT before, that was void with its stream
+        assert drained(here.agents["a1"]) == []
+        await trio.sleep(60.0)
+        assert len(here.accepts()) == 1
+        await here.event(DENIAL)
+        assert len(drained(here.agents["a1"])) == 1
+
+
+async def test_what_is_wanted_again_cannot_be_denied(autojump_clock: MockClock) -> None:
+    async with desk(outcomes=("refused",)) as here:
+        await here.tell(want())
+        await here.offered(offer(1))
+        await here.event(DENIAL)
+        assert drained(here.agents["a1"]) == []
+        await here.offered(offer(2))
+        assert len(here.accepts()) == 2
+
+
+async def test_a_launch_whose_note_was_lost_is_denied_in_the_end(autojump_clock: MockClock) -> None:
+    async with desk(call_s=1e6) as here:
+        await here.tell(want())
+        await here.offered(offer(1))
+        await trio.sleep(UNCONFIRMED_S)
+        await here.event(DENIAL)
+        assert len(drained(here.agents["a1"])) == 1
 
 
 async def test_updates_reach_their_agent(autojump_clock: MockClock) -> None:
