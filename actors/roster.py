@@ -126,7 +126,8 @@ class Roster:
         sighted = inbox.Sighted(agent_id=agent_id, address=ip, port=port, attributes=attributes)
         self.ports[host] = (ip, port)
         shown = self.board.agents.get(host)
-        if self.seen.get(host) == sighted and not (shown and shown.phase == Phase.LOST.value):
+        lost = shown is not None and (shown.phase == Phase.LOST.value or shown.lost_at > 0)
+        if self.seen.get(host) == sighted and not lost:
             return
         if self.birth(host).offer(sighted):
             self.seen[host] = sighted

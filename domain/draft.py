@@ -199,9 +199,11 @@ class Draft:
         self.signal(Signal.DOUBT, why)
 
     def back_from_the_lost(self) -> None:
-        if self.record.phase is Phase.LOST:
+        """The agent itself has spoken. One that is taken for gone is heard of by its sighting."""
+        if self.record.removal is None or not self.record.removal.gone:
             self.change(lost_at=0.0)
             self.told_gone = False
+        if self.record.phase is Phase.LOST:
             self.signal(Signal.RETURNED, "the agent is back")
             self.track_again()
 

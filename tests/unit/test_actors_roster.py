@@ -196,13 +196,16 @@ async def test_a_lost_agent_that_is_offered_again_is_told_again(autojump_clock: 
         assert here.sighted("a1") == ["S1"]
 
 
+@pytest.mark.parametrize(("phase", "lost_at"), [("lost", 0.0), ("draining", 5.0)])
 async def test_an_agent_that_counts_as_lost_is_told_of_each_time_it_is_seen(
-    autojump_clock: MockClock,
+    phase: str, lost_at: float, autojump_clock: MockClock
 ) -> None:
     """Its loss may have come by an update, of which nobody here has heard."""
     async with hall() as here:
         await here.offered("S1")
-        lost = AgentSnapshot(host="a1", agent_id="S1", address="", phase="lost", since=0.0)
+        lost = AgentSnapshot(
+            host="a1", agent_id="S1", address="", phase=phase, since=0.0, lost_at=lost_at
+        )
         here.roster.board.post_agent(lost)
         await here.offered("S1")
         assert here.sighted("a1") == ["S1", "S1"]

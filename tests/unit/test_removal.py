@@ -313,3 +313,15 @@ def test_who_is_taken_up_again_while_mesos_has_lost_it_is_lost() -> None:
     order(story, "hold")
     order(story, "resume")
     assert (story.phase, story.running) == (Phase.LOST, "")
+
+
+def test_an_agent_that_speaks_is_not_lost() -> None:
+    story = ready()
+    at_uninstalling(story)
+    story.status("TASK_RUNNING", uuid="u")
+    story.status("TASK_UNREACHABLE")
+    assert story.record.lost_at
+    story.status("TASK_RUNNING", uuid="u")
+    assert (story.record.lost_at, story.agent.told_gone) == (0.0, False)
+    story.ends(0)
+    assert stage(story) == "last"
