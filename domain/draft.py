@@ -184,8 +184,7 @@ class Draft:
     def gone(self, reason: str) -> None:
         self.signal(Signal.GONE, reason)
         self.told_gone = True
-        if not self.record.lost_at:
-            self.change(lost_at=self.moment.unix)
+        self.change(lost_at=self.record.lost_at or self.moment.unix)
 
     def retires_in_s(self) -> float | None:
         """Until policy retires an agent that stays away; None: it does not."""
@@ -281,9 +280,7 @@ class Draft:
         if not self.at_work():
             return
         self.change(error=f"{self.record.host}: {what}; {cure}")
-        if self.record.reboot is not None and not self.record.reboot.armed:
-            self.change(reboot=attrs.evolve(self.record.reboot, permit=""))
-            self.free_place()
+        self._give_back_unarmed()
         self.signal(Signal.BROKEN, what)
 
     def at_work(self) -> bool:
@@ -399,11 +396,14 @@ class Draft:
         self.not_before = self.moment.now + 30.0
 
     def deny_reboot(self, why: str) -> None:
+        self.take_back_reboot(why)
+        self.failed_attempt("reboot", why)
+
+    def take_back_reboot(self, why: str) -> None:
         if self.record.reboot is not None:
             self.change(reboot=attrs.evolve(self.record.reboot, permit="", armed=False))
         self.free_place()
         self.signal(Signal.DENIED, why)
-        self.failed_attempt("reboot", why)
 
     def free_place(self) -> None:
         """The place stays while its storage may be down."""

@@ -218,10 +218,15 @@ def _disks_held(draft: Draft, looked_at: Mapping[str, Claim]) -> None:
 
 def _step_failed(draft: Draft, step: str, code: int | None, why: str) -> None:
     """EXIT CODES: 75 try again later, 65 wrong data, 78 cannot work here, others failed."""
-    if step == REBOOT:
-        draft.deny_reboot(f"the reboot could not be prepared ({why})")
-        return
     match code:
+        case 75 if step == REBOOT:
+            draft.uncount(step)
+            draft.lose_one()
+            draft.pause()
+            draft.take_back_reboot(f"the reboot could not be prepared ({why})")
+            waiting.wait_on(draft, step, why)
+        case _ if step == REBOOT:
+            draft.deny_reboot(f"the reboot could not be prepared ({why})")
         case 75:
             draft.uncount(step)
             draft.lose_one()

@@ -350,6 +350,18 @@ def its_reboot_cannot_be_prepared() -> Told:
 
 
 @told
+def its_reboot_has_to_wait() -> Told:
+    story = at_its_reboot()
+    for _ in range(6):
+        story.until_running("reboot")
+        story.ends(75, stderr="reboot: LATER space: the file system of the state folder is full")
+    story.until_running("reboot")
+    story.ends(0)
+    story.until_phase(Phase.READY)
+    return story
+
+
+@told
 def it_stays_up_though_it_should_reboot() -> Told:
     story = at_its_reboot()
     story.until_running("reboot")
