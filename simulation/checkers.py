@@ -181,8 +181,9 @@ class Checkers:
         self.secret_free(
             f"task {event.task_id}", repr((dict(event.environment), dict(event.labels)))
         )
-        if event.step in INSTALLS:
-            self._install(event, self.world.hosts[event.hostname])
+        host = self.world.hosts[event.hostname]
+        if event.step in INSTALLS and host.up:  # a task for one that is down never begins there
+            self._install(event, host)
 
     def _install(self, event: TaskLaunched, host: SimulatedHost) -> None:
         before = INSTALLS[: INSTALLS.index(event.step)]
