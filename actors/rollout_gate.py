@@ -230,7 +230,7 @@ class RolloutGate:
 
     def _pillar_waits(self, host: str) -> str:
         away = self.restarting | self.rebooting.keys() | self._missing()
-        away |= {h for h, agent in self.board.agents.items() if agent.phase == "lost"}
+        away |= {a.host for a in self.board.agents.values() if a.lost_at and a.phase != "retired"}
         shown = self.board.agents.get(host)
         return rollout.pillar_waits(
             shown.address if shown is not None else "",

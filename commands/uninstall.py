@@ -16,7 +16,6 @@ from commands.asking import AskError, ask, complain, token_of
 
 LOOK_EVERY_S: Final = 5.0
 RETIRED: Final = "retired"
-STOPS: Final = ("failed", "held", "seen", "surveying")  # nothing goes on by itself there
 CALLED_OFF: Final = "framework: the order was called off"
 FRAMEWORK: Final = "/v1/framework/uninstall"
 
@@ -147,7 +146,7 @@ def follow(
                 say(f"{host}: {line}")
             if agent["phase"] == "draining":
                 begun.add(host)
-            ended = agent["phase"] in STOPS and host in begun
+            ended = host in begun and agent["phase"] != "draining"
             if agent["phase"] == RETIRED or ended or host not in shown:
                 open_ones.discard(host)
                 stopped |= agent["phase"] != RETIRED

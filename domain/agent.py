@@ -171,13 +171,13 @@ class Reboot:
 class Removal:
     """`stage`: asked, leaving, uninstalling, settling, last (see domain.removal).
 
-    `gone`: its host is taken for lost for ever, and nothing is done there; `policy`: nobody said
-    so, it was away for long enough.
+    `gone`: its host is taken for lost for ever, and nothing is done there; `ordered`: an operator
+    wants our work off that host, too, if it comes back.
     """
 
     stage: str = "asked"
     gone: bool = False
-    policy: bool = False
+    ordered: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -228,7 +228,7 @@ class AgentRecord:
     held_by: str = ""  # operator, observe
     removal: Removal | None = None  # the operator has it removed
     lost_at: float = 0.0  # Mesos lost it then, and has not had it since; 0: it has it
-    returns: bool = False  # retired by policy: taken up again when it comes back
+    on_return: str = ""  # of one that was retired as gone: resume, or uninstall, as was ordered
     isolation_before: tuple[str, ...] = ()  # of the Mesos agent, before our isolator step
 
 

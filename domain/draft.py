@@ -189,10 +189,9 @@ class Draft:
     def retires_in_s(self) -> float | None:
         """Until policy retires an agent that stays away; None: it does not."""
         record, after_s = self.record, self.rules.retire_after_s
-        away = record.phase in (Phase.LOST, Phase.FAILED) and record.lost_at and self.told_gone
-        if not away or not after_s or record.removal is not None:
-            return None
-        return record.lost_at + after_s - self.moment.unix
+        away = after_s and record.phase is Phase.LOST and record.lost_at and self.told_gone
+        kept = record.removal is not None or record.held_by or self.rules.mode == "observe"
+        return None if kept or not away else record.lost_at + after_s - self.moment.unix
 
     def doubt(self, why: str) -> None:
         self.signal(Signal.DOUBT, why)
@@ -415,6 +414,6 @@ class Draft:
             self.free_place()
 
     def whole_again(self) -> None:
-        if self.record.rebooted or self.record.disrupt:
+        if self.record.rebooted or self.record.disrupt or self.record.missing:
             self.change(rebooted=False, missing=False, disrupt="")
             self.do(effects.FreeReboot())

@@ -61,7 +61,7 @@ def next_act(storage: StorageSnapshot, spec: JoinSpec, probe: str) -> Act:
         )
     why_not = _mapped(storage, sdc, probe) if sdc is not None else ""
     if not why_not and sds is not None:
-        why_not = may_leave(storage, sds)
+        why_not = may_leave(storage, sds, gone=spec.gone)
     if why_not:
         return Wait(why_not)
     ours = next((v for v in storage.volumes if v.name == probe), None)
@@ -92,6 +92,8 @@ def server_of(storage: StorageSnapshot, spec: JoinSpec) -> SdsState | None:
     if spec.keeps_sds:
         return None
     known = next((s for s in storage.sds if spec.sds_id and s.id == spec.sds_id), None)
+    if spec.gone and spec.sds_id:
+        return known  # somebody else may have its address by now
     return known or storage.sds_at(spec.address)
 
 
@@ -99,34 +101,41 @@ def client_of(storage: StorageSnapshot, spec: JoinSpec) -> SdcState | None:
     """The SDC that is to leave; by its address where the host does not tell its GUID."""
     if spec.keeps_sdc:
         return None
-    return storage.sdc_by_guid(spec.sdc_guid) if spec.sdc_guid else storage.sdc_at(spec.address)
+    if spec.sdc_guid:
+        return storage.sdc_by_guid(spec.sdc_guid)
+    return None if spec.gone else storage.sdc_at(spec.address)
 
 
-def may_leave(storage: StorageSnapshot, sds: SdsState) -> str:
-    """Empty if that SDS may be removed now; otherwise why not, for people."""
+def may_leave(storage: StorageSnapshot, sds: SdsState, *, gone: bool = False) -> str:
+    """Empty if that SDS may be removed now; otherwise why not, for people.
+
+    `gone`: it is away, and so may others be that were lost with it. Data is whole without them.
+    """
     if not storage.mdm_normal:
         return f"the MDM cluster is not normal ({storage.mdm_detail})"
     if not storage.data_is_whole:
         return "data is degraded, failed, or being moved or rebuilt"
     for other in storage.sds:
-        if other.id != sds.id and other.domain_id == sds.domain_id and not other.good:
+        away = gone and other.disconnected
+        if other.id != sds.id and other.domain_id == sds.domain_id and not (other.good or away):
             return f"SDS {other.name} of the same protection domain is not healthy ({other.detail})"
     for pool in storage.pools:
-        why_not = _pool_keeps(storage, pool, sds)
+        why_not = _pool_keeps(storage, pool, sds, gone=gone)
         if why_not:
             return why_not
     return ""
 
 
-def _pool_keeps(storage: StorageSnapshot, pool: PoolState, sds: SdsState) -> str:
+def _pool_keeps(storage: StorageSnapshot, pool: PoolState, sds: SdsState, *, gone: bool) -> str:
     """Why that pool needs the SDS's devices, "" if its data has room on the others."""
     devices = [d for d in storage.devices if d.pool_id == pool.id]
-    leaving = [d for d in devices if d.sds_id == sds.id]
+    out = {sds.id} | {other.id for other in storage.sds if gone and other.disconnected}
+    leaving = [d for d in devices if d.sds_id in out]
     volumes = [v for v in storage.volumes if v.pool_id == pool.id]
     if not leaving or not (volumes or pool.in_use_kb):
         return ""
     units = {s.id: s.fault_set_id or s.id for s in storage.sds}
-    left = {units.get(d.sds_id, d.sds_id) for d in devices if d.sds_id != sds.id}
+    left = {units.get(d.sds_id, d.sds_id) for d in devices if d.sds_id not in out}
     if len(left) < FAULT_UNITS_MIN:
         return (
             f"pool {pool.name} holds volumes ({_names(volumes)}) and needs devices in "

@@ -3,7 +3,7 @@
     asked -> leaving -> uninstalling [-> settling -> uninstalling] -> last -> retired
 
 One whose host is gone for good goes from `leaving` to `last`, if the storage cluster has lost it,
-too. If it comes back, it is taken up again, or removed as any other if it has begun to leave.
+too. If it comes back, it is taken up again; where its removal was ordered, that goes on there.
 
 Until `leaving` nothing has been removed, and the operator's `resume` calls it off. After that it
 can be held, but only goes forward: half an agent is of no use to anybody.
@@ -65,51 +65,53 @@ def _drain(draft: Draft, why: str = "the operator has it removed") -> None:
 def retire(draft: Draft) -> None:
     """Its host is gone for good; of one that Mesos has, it means nothing."""
     if draft.record.lost_at and draft.record.phase is not Phase.RETIRED:
-        _give_up(draft, policy=False)
+        _give_up(draft, "the operator has it retired")
 
 
 def by_policy(draft: Draft) -> None:
     left_s = draft.retires_in_s()
-    if draft.rules.mode == "observe" or draft.record.held_by:
-        return
     if left_s is not None and left_s <= 0:
-        _give_up(draft, policy=True)
+        _give_up(draft, POLICY)
 
 
-def _give_up(draft: Draft, *, policy: bool) -> None:
-    """Tasks of ours died with the host, or are killed as strangers if it should return."""
-    before = draft.record.removal or Removal(policy=policy)
+def _give_up(draft: Draft, why: str) -> None:
+    """Its places are for others. A task that should live on there is adopted if it returns."""
+    before = draft.record.removal or Removal(ordered=False)
     stage = "last" if before.stage in ("uninstalling", "settling", "last") else before.stage
     draft.change(
         removal=attrs.evolve(before, stage=stage, gone=True), held_by="", error="", tail=""
     )
-    draft.drop_task()
-    if draft.record.keeper is not None:
-        draft.do(effects.Withdraw(task_id=draft.record.keeper.task_id, dead=True))
-        draft.change(keeper=None)
+    for task in (draft.record.task, draft.record.keeper):
+        if task is not None:
+            draft.do(effects.Withdraw(task_id=task.task_id, dead=True))
+    draft.change(task=None, keeper=None)
     draft.asked.clear()
+    draft.end_disruption()
+    if draft.record.restarting:
+        draft.end_turn()
     if draft.record.phase is not Phase.DRAINING:
-        _drain(draft, POLICY if policy else "the operator has it retired")
+        _drain(draft, why)
 
 
 def returned(draft: Draft) -> None:
     """Mesos has it: it is not gone."""
-    removal = draft.record.removal
-    if draft.record.phase is Phase.RETIRED and draft.record.returns:
-        draft.change(returns=False)
-        draft.signal(Signal.RESUME, "it is back after it was retired, and is taken up again")
-    elif draft.record.phase is Phase.RETIRED and draft.record.lost_at:
-        draft.change(reason="it is back after it was retired: resume it to take it up again")
+    record, removal = draft.record, draft.record.removal
+    if record.phase is Phase.RETIRED and record.on_return:
+        draft.change(removal=Removal() if record.on_return == UNINSTALL else None, on_return="")
+        draft.signal(Signal.RESUME, "it is back after it was retired")
+        return
     if removal is None or not removal.gone:
         return
     draft.asked.clear()
-    if is_begun(draft.record):
+    if removal.ordered:
         stage = "uninstalling" if removal.stage == "last" else removal.stage
         draft.change(removal=Removal(stage=stage), reason="it is back: its removal goes on there")
         return
     draft.change(removal=None)
-    if draft.record.phase is Phase.DRAINING:
-        draft.signal(Signal.RESUME, "it is back: it is not retired")
+    draft.signal(
+        Signal.RETRY if record.phase is Phase.FAILED else Signal.RESUME,
+        "it is back: it is not retired",
+    )
 
 
 def again(draft: Draft) -> None:
@@ -126,6 +128,8 @@ def resume(draft: Draft) -> bool:
         return False
     if not is_begun(record):
         draft.change(removal=None, held_by="", disrupt="")
+        if record.lost_at:
+            draft.change(lost_at=draft.moment.unix)  # policy counts anew
         if record.phase in (Phase.HELD, Phase.DRAINING):
             draft.asked.clear()
             draft.free_place()
@@ -153,6 +157,7 @@ def go_on(draft: Draft) -> None:
             _storage(draft, "leave-check" if removal.stage == "asked" else "leave")
         case "asked" | "uninstalling" | "settling" if draft.record.lost_at:
             draft.change(reason=AWAY)
+            draft.end_disruption()
         case "asked" if draft.record.facts is None or _is_old(draft):
             _look(draft)
         case "asked":
@@ -293,7 +298,9 @@ def _retire(draft: Draft) -> None:
     gone = kept.removal is not None and kept.removal.gone
     if not draft.signal(Signal.DRAINED, RETIRED_GONE if gone else RETIRED):
         return
-    by_policy, kept = kept.removal is not None and kept.removal.policy, draft.record
+    if kept.undone == "halt":
+        draft.do(effects.FreeRestart(outcome="forgiven"))
+    ordered, kept = kept.removal is None or kept.removal.ordered, draft.record
     draft.plan = Plan()
     draft.record = AgentRecord(
         host=kept.host,
@@ -307,5 +314,5 @@ def _retire(draft: Draft) -> None:
         launches=kept.launches,
         ended=kept.ended,
         lost_at=kept.lost_at,
-        returns=gone and by_policy,
+        on_return="" if not gone else UNINSTALL if ordered else "resume",
     )

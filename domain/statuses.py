@@ -142,6 +142,7 @@ def _stranger(draft: Draft, status: inbox.Status) -> None:
         draft.change(agent_id=status.agent_id)  # it is the first word we have of this agent
     record, step = draft.record, named[1]
     ours = bool(status.agent_id) and status.agent_id == record.agent_id
+    ours = ours and record.phase is not Phase.RETIRED
     if step == KEEPER and record.keeper is None and ours:
         draft.change(
             keeper=KeeperRef(task_id=status.task_id, agent_id=status.agent_id, running=True)

@@ -309,6 +309,9 @@ class Assembly:
         layout, ours = self.layout(record), self._ours(record)
         provides = layout.provides if ours else ()
         ignores = self.choices(record, record.facts).components["sdc"] == "ignore"
+        gone = record.removal is not None and record.removal.gone
+        # Its SDS was seen to leave: what has its address now is somebody else's.
+        left = gone and record.removal is not None and record.removal.stage == "last"
         return JoinSpec(
             host=record.host,
             address=record.address,
@@ -316,11 +319,11 @@ class Assembly:
             pools=tuple(dict.fromkeys(wish.pool for wish in provides)),
             fault_set=layout.fault_set,
             devices=ours,
-            keeps_sds=self.choices(record, record.facts).components["sds"] == "ignore",
+            keeps_sds=left or self.choices(record, record.facts).components["sds"] == "ignore",
             keeps_sdc=ignores,
             sds_id=record.sds_id,
             runs_sds=_still_runs_sds(record),
-            gone=record.removal is not None and record.removal.gone,
+            gone=gone,
             sdc_guid="" if ignores or record.facts is None else record.facts.sdc_guid,
         )
 

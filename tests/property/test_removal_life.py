@@ -51,7 +51,8 @@ def act(story: Story, move: str) -> None:
 def check(before: Story, story: Story, move: str) -> None:
     old, new = stage(before), stage(story)
     if before.phase is Phase.RETIRED:
-        assert story.phase is Phase.RETIRED or move == "resume"
+        came_back = move == "back" and before.record.on_return
+        assert story.phase is Phase.RETIRED or move == "resume" or came_back
     if story.phase is Phase.RETIRED and before.phase is not Phase.RETIRED:
         assert old == "last"
     if old not in ("", "asked"):

@@ -180,3 +180,21 @@ def test_what_a_gone_host_leaves_behind_goes_once_its_data_is_elsewhere() -> Non
     assert isinstance(leaving.next_act(degraded, GONE, PROBE), Wait)
     without = attrs.evolve(CUT_OFF, sds=CUT_OFF.sds[1:], devices=CUT_OFF.devices[1:])
     assert leaving.next_act(without, GONE, PROBE) == leaving.RemoveSdc("c1", "ABC")
+
+
+def test_hosts_that_were_lost_together_do_not_wait_for_each_other() -> None:
+    lost = tuple(attrs.evolve(s, good=False, disconnected=True) for s in USED.sds[:2])
+    fifth = attrs.evolve(USED.sds[2], id="s5", name="sds_5", addresses=("10.0.0.5",))
+    device = attrs.evolve(USED.devices[2], id="v5", sds_id="s5")
+    both = attrs.evolve(CUT_OFF, sds=(*lost, *USED.sds[2:], fifth), devices=(*USED.devices, device))
+    assert leaving.next_act(both, GONE, PROBE) == leaving.RemoveSds("s1", "sds_1")
+    assert isinstance(leaving.next_act(both, SPEC, PROBE), Wait)
+    two = attrs.evolve(both, sds=both.sds[:4], devices=USED.devices)
+    told = leaving.next_act(two, GONE, PROBE)
+    assert isinstance(told, Wait)
+    assert "it would have 2" in told.sentence
+
+
+def test_an_sds_that_has_taken_the_address_of_a_gone_host_is_left_alone() -> None:
+    ours = attrs.evolve(GONE, sds_id="s77", sdc_guid="")
+    assert leaving.next_act(CUT_OFF, ours, PROBE) == leaving.Gone()

@@ -229,7 +229,7 @@ def test_who_is_gone_for_good_leaves_the_cluster_without_a_task_or_a_permit() ->
     assert story.launched() == launches
     assert not any(isinstance(one, effects.AskReboot | effects.Kill) for one in story.log)
     story.sighted()
-    assert story.at(Phase.RETIRED), "an operator's word is not undone by its return"
+    assert (story.phase, story.record.removal) == (Phase.SURVEYING, None), "it was not gone"
 
 
 def test_only_who_is_lost_is_retired() -> None:
@@ -246,14 +246,101 @@ def test_who_comes_back_in_time_is_not_retired() -> None:
     story.until_phase(Phase.READY)
 
 
-def test_who_comes_back_too_late_is_removed_as_any_other() -> None:
+@pytest.mark.parametrize("ordered", [False, True])
+def test_who_comes_back_when_its_sds_has_left_is_taken_up_or_removed_as_it_was_ordered(
+    ordered: bool,
+) -> None:
     story = lost()
+    if ordered:
+        order(story)
     order(story, "retire")
     story.storage("done")
     story.storage("done")
     assert stage(story) == "last"
     story.sighted()
-    assert (stage(story), story.running) == ("uninstalling", "uninstall")
+    if ordered:
+        assert (stage(story), story.running) == ("uninstalling", "uninstall")
+    else:
+        assert (stage(story), story.phase) == ("", Phase.SURVEYING)
+
+
+def test_who_was_ordered_away_and_comes_back_retired_is_cleaned() -> None:
+    story = lost()
+    order(story)
+    order(story, "retire")
+    for _ in range(3):
+        story.storage("done")
+    assert story.at(Phase.RETIRED)
+    story.sighted()
+    assert (story.phase, stage(story)) == (Phase.DRAINING, "asked")
+
+
+def test_a_host_given_up_holds_nothing_that_others_wait_for() -> None:
+    story = ready()
+    order(story)
+    story.tell(inbox.RebootGranted(permit="p9"))
+    story.storage("waiting", "volumes are mapped to its SDC (mysql)")
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    assert story.record.disrupt == "p9"
+    story.later(200.0)
+    assert (story.record.disrupt, story.did(effects.FreeReboot)) == ("", True)
+    held = attrs.evolve(story.record, restarting="armed", undone="halt")
+    story.agent = attrs.evolve(story.agent, record=held)
+    order(story, "retire")
+    assert effects.FreeRestart(outcome="") in story.todo
+    for _ in range(3):
+        story.storage("done")
+    assert effects.FreeRestart(outcome="forgiven") in story.todo
+
+
+def test_a_task_that_lives_on_is_adopted_by_who_comes_back() -> None:
+    story = Story()
+    story.until_running("sds")
+    task = story.record.task
+    assert task is not None
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    order(story, "retire")
+    assert story.running == ""
+    story.status("TASK_RUNNING", task_id=task.task_id, agent_id="S1", uuid="u")
+    assert story.running == "sds"
+
+
+def test_nothing_runs_on_a_retired_host() -> None:
+    story = lost()
+    keeper = story.record.keeper
+    assert keeper is not None
+    order(story, "retire")
+    for _ in range(3):
+        story.storage("done")
+    story.status("TASK_RUNNING", task_id=keeper.task_id, agent_id="S1", uuid="u")
+    assert effects.Kill(task_id=keeper.task_id, agent_id="S1") in story.todo
+
+
+def test_a_missing_host_that_policy_has_retired_halts_nobody_when_it_is_whole_again() -> None:
+    story = Story(codes={"sdc": 20}, rules=Rules(retire_after_s=3600.0))
+    story.until_phase(Phase.REBOOTING)
+    story.until_running("reboot")
+    story.ends(0)
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    for _ in range(10):
+        story.later(100.0)
+    assert story.record.missing
+    story.later(3600.0)
+    assert story.at(Phase.DRAINING)
+    story.boot += 1
+    story.codes.clear()
+    story.sighted()
+    story.until_phase(Phase.READY)
+    assert not story.record.missing
+
+
+def test_the_word_resume_makes_policy_count_anew() -> None:
+    story = lost(Rules(retire_after_s=3600.0))
+    story.later(3601.0)
+    order(story, "resume")
+    assert story.at(Phase.LOST)
+    story.later(3601.0)
+    assert story.at(Phase.DRAINING)
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -285,9 +372,9 @@ def test_policy_retires_who_stays_away_and_takes_it_up_again() -> None:
     assert (story.phase, stage(story)) == (Phase.DRAINING, "asked")
     for _ in range(3):
         story.storage("done")
-    assert (story.phase, story.record.returns) == (Phase.RETIRED, True)
+    assert (story.phase, story.record.on_return) == (Phase.RETIRED, "resume")
     story.sighted()
-    assert (story.phase, story.record.returns) == (Phase.SURVEYING, False)
+    assert (story.phase, story.record.on_return) == (Phase.SURVEYING, "")
 
 
 def test_policy_believes_no_absence_of_before_this_process() -> None:
@@ -325,3 +412,13 @@ def test_an_agent_that_speaks_is_not_lost() -> None:
     assert (story.record.lost_at, story.agent.told_gone) == (0.0, False)
     story.ends(0)
     assert stage(story) == "last"
+
+
+def test_a_removed_host_that_is_away_for_a_while_stays_removed() -> None:
+    story = ready()
+    at_uninstalling(story)
+    story.ends(0)
+    story.storage("done")
+    story.tell(inbox.AgentGone(agent_id="S1"))
+    story.sighted()
+    assert (story.phase, story.record.lost_at) == (Phase.RETIRED, 0.0)
