@@ -260,6 +260,7 @@ def _survey_read(draft: Draft, message: inbox.Surveyed) -> None:
         return
     late = bool(task.ended_at) and draft.moment.unix - task.ended_at > STALE_S
     if late and progress.ask(draft, "newer survey", STALE_AGAIN_S):
+        draft.uncount(SURVEY)
         draft.change(reason="the survey came late: looking again")
         return
     strange = _key_changed(draft.record.facts, message.facts)
