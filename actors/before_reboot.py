@@ -73,6 +73,7 @@ class BeforeReboot:
         seen = {agent.agent_id: agent for agent in listed.agents}.get(message.agent_id)
         if why := debts.may_deactivate(seen):
             return self._without(message, why)
+        self._rests.pop(message.agent_id, None)  # of a debt that is over
         owed = debts.owe(self.owed, agent_id=message.agent_id, host=message.host, now=self.wall())
         await self._store(owed)
         status, why = await self._call(base, operator.deactivate_agent(message.agent_id))

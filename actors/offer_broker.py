@@ -307,7 +307,9 @@ class OfferBroker:
         launched = self.launched.get(update.task_id)
         if launched is not None:
             return trio.current_time() < launched.at + UNCONFIRMED_S
-        return any(one.want.task.task_id == update.task_id for one in self.wants)
+        named = parse_task_id(update.task_id)
+        wanted = self.wants.get(named[0]) if named else None
+        return wanted is not None and wanted.want.task.task_id == update.task_id
 
     # -- wants ---------------------------------------------------------------------------------
 

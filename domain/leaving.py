@@ -54,6 +54,11 @@ def next_act(storage: StorageSnapshot, spec: JoinSpec, probe: str) -> Act:
         return Wait(f"the MDM cluster is not normal ({storage.mdm_detail})")
     if spec.gone and (why_not := _is_heard_of(sdc, sds)):
         return Wait(why_not)
+    if spec.gone and sds is not None and sds.id != spec.sds_id:
+        return Wait(
+            f"SDS {sds.name} is listed at {spec.address}, and nobody knows whether it is this "
+            "host's: remove it by hand if it is"
+        )
     if sds is None and spec.runs_sds and not spec.keeps_sds and not spec.gone:
         return Wait(
             f"an SDS runs on the host, but the storage cluster lists none at {spec.address}: "

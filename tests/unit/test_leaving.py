@@ -146,7 +146,7 @@ def test_nothing_is_gone_while_the_mdm_cluster_cannot_be_trusted() -> None:
     assert isinstance(act(empty), Wait)
 
 
-GONE = attrs.evolve(SPEC, gone=True, runs_sds=True)
+GONE = attrs.evolve(SPEC, gone=True, runs_sds=True, sds_id="s1")
 CUT_OFF = attrs.evolve(
     USED,
     sds=(attrs.evolve(USED.sds[0], good=False, disconnected=True), *USED.sds[1:]),
@@ -198,3 +198,6 @@ def test_hosts_that_were_lost_together_do_not_wait_for_each_other() -> None:
 def test_an_sds_that_has_taken_the_address_of_a_gone_host_is_left_alone() -> None:
     ours = attrs.evolve(GONE, sds_id="s77", sdc_guid="")
     assert leaving.next_act(CUT_OFF, ours, PROBE) == leaving.Gone()
+    unknown = leaving.next_act(CUT_OFF, attrs.evolve(GONE, sds_id=""), PROBE)
+    assert isinstance(unknown, Wait)
+    assert "remove it by hand" in unknown.sentence
