@@ -14,6 +14,25 @@ NAME_TAIL_CHARACTERS: Final = 18  # with a dash and 12 hex digits: 31, the most 
 
 
 @attrs.frozen(kw_only=True)
+class PoolSpec:
+    """How a pool is made and kept. "" and 0: as the storage cluster has it by itself."""
+
+    name: str
+    media_type: str = ""  # HDD, SSD or Transitional
+    spare_percent: int = 0
+    capacity_high: int = 0  # percent; with the next one both or none
+    capacity_critical: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class SdsAddress:
+    """`role`: all, sdsOnly (traffic between SDSs), sdcOnly (traffic of clients)."""
+
+    ip: str
+    role: str = "all"
+
+
+@attrs.frozen(kw_only=True)
 class JoinSpec:
     """What the cluster should have of this agent. `devices`: path -> pool name."""
 
@@ -23,6 +42,10 @@ class JoinSpec:
     pools: tuple[str, ...] = ()
     fault_set: str = ""
     devices: Mapping[str, str] = attrs.field(factory=dict)
+    pool_specs: tuple[PoolSpec, ...] = ()  # of those in `pools` that somebody has described
+    addresses: tuple[SdsAddress, ...] = ()  # of its SDS; none: `address`, for all traffic
+    device_test: str = ""  # deviceTestMode: testOnly, noTest, testAndActivate; "": the Gateway's
+    sdc_name: str = ""  # what its SDC is to be called; "": left alone
     sdc_guid: str = ""  # "" when the client is not ours to check
     keeps_sds: bool = False  # its SDS is not ours to remove
     keeps_sdc: bool = False
