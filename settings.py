@@ -231,9 +231,16 @@ class Settings:
         shown="none: required")
     scaleio_password_file: str = row(
         "scaleio.password-file", "", kinds.TEXT, "File with the password of the Gateway user.")
-    scaleio_ca_file: Path | None = row(
-        "scaleio.ca-file", None, kinds.FILE,
+    scaleio_gateway_ca_file: Path | None = row(
+        "scaleio.gateway.ca-file", None, kinds.FILE,
         "Certificates (PEM) that may sign the Gateway's; without it the first one is pinned.")
+    scaleio_gateway_fingerprint: tuple[str, ...] = row(
+        "scaleio.gateway.fingerprint", (), kinds.FINGERPRINTS,
+        "The Gateway's certificate, in place of the first one that it shows.")
+    scaleio_gateway_maintenance: tuple[str, ...] = row(
+        "scaleio.gateway.maintenance", (), kinds.VERBS,
+        "The release's two REST actions by which an SDS enters and leaves maintenance mode; "
+        "with them it does so for its host's reboot.")
     scaleio_apiversion: str = row(
         "scaleio.apiversion", "2.0", kinds.API_VERSION, "REST version to begin with.",
         was="API_VERSION")
@@ -247,7 +254,8 @@ class Settings:
         "scaleio.preconfig.tiebreaker", "", kinds.HOST, "Tie-breaker MDM; required.",
         was="TIEBREAKER_MDM_ADDRESS")
     scaleio_preconfig_gateway: str = row(
-        "scaleio.preconfig.gateway", "", kinds.GATEWAY, "Gateway of the cluster.",
+        "scaleio.preconfig.gateway", "", kinds.GATEWAY,
+        "Gateway of the cluster; of several, separated by commas, one that answers is used.",
         was="GATEWAY_ADDRESS", shown="the primary MDM")
     gateway_poll: float = row(
         "gateway.poll", 10.0, kinds.SECONDS, "Pause between looks at the Gateway.")
@@ -391,9 +399,15 @@ class Settings:
     @property
     def gateway_address(self) -> str:
         """As the operator wrote it: host, host:port or URL; "" where none is known."""
-        if self.preconfigured:
-            return self.scaleio_preconfig_gateway or in_url(self.scaleio_preconfig_primary)
-        return self.scaleio_preconfig_gateway or self.scaleio_lbgateway
+        return self.gateway_addresses[0]
+
+    @property
+    def gateway_addresses(self) -> tuple[str, ...]:
+        """At least one: "" where none is known."""
+        named = self.scaleio_preconfig_gateway
+        if not named and self.preconfigured:
+            named = in_url(self.scaleio_preconfig_primary)
+        return tuple((named or self.scaleio_lbgateway).split(","))
 
     @property
     def store_helper(self) -> str:
@@ -413,7 +427,7 @@ class Settings:
     def pillars(self) -> frozenset[str]:
         """Hosts of masters, Gateway and ZooKeeper, as far as the operator names them."""
         store = self.store_uri.rpartition("@")[2].removeprefix("zk://").partition("/")[0]
-        named = [*self._seen_from_masters(), self.gateway_address, *store.split(",")]
+        named = [*self._seen_from_masters(), *self.gateway_addresses, *store.split(",")]
         parts = (urlsplit(one if "://" in one else f"//{one}") for one in named if one)
         return frozenset(part.hostname for part in parts if part.hostname)
 
@@ -556,6 +570,11 @@ def _check(settings: Settings) -> None:
         raise SettingsError("-packages.dir: which files? give their -catalog, too")
     if settings.packages_no_proxy and not settings.packages_proxy:
         raise SettingsError("-packages.no-proxy: without what? give -packages.proxy, too")
+    if settings.scaleio_gateway_fingerprint and settings.scaleio_gateway_ca_file:
+        raise SettingsError(
+            "-scaleio.gateway.fingerprint: -scaleio.gateway.ca-file says already who is trusted: "
+            "give one of them"
+        )
     if settings.health_capacity_high >= settings.health_capacity_critical:
         raise SettingsError(
             f"-health.capacity-high: {settings.health_capacity_high} is not less than "

@@ -276,7 +276,7 @@ class GatewayPoller:
                 await self.gateway.create_sds(
                     domain_id=act.domain_id,
                     name=act.name,
-                    address=act.address,
+                    addresses=((act.address, "all"),),
                     fault_set_id=fault_set_id,
                 )
             case joining.AddDevice():

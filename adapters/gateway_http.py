@@ -12,38 +12,20 @@ from typing import Final
 import attrs
 import httpx
 
-from adapters.gateway_snapshot import assemble
-from adapters.gateway_wire import GatewayWire
+from adapters.gateway_reader import GatewayReader
+from adapters.gateway_tls import Seen
+from adapters.gateway_wire import GatewayWire, Place
 from domain.storage import StorageSnapshot
-from protocol.gateway import health, requests, responses
-from protocol.gateway.errors import (
-    GatewayProtocolError,
-    GatewayRefusedError,
-    GatewayUnlistedError,
-)
-from protocol.gateway.requests import GatewayRequest, ObjectType
-from protocol.gateway.responses import GatewayAnswer
-from protocol.gateway.shapes import (
-    AlertShape,
-    DeviceShape,
-    FaultSetShape,
-    MdmClusterShape,
-    PoolShape,
-    PoolStatisticsShape,
-    SdsShape,
-    SystemShape,
-    TreeShape,
-)
-from protocol.gateway.versions import (
-    ALERTS_SINCE,
-    MDM_CLUSTER_SINCE,
-    ApiVersion,
-    pool_statistics,
-    version_text,
-)
+from protocol.gateway import requests, responses
+from protocol.gateway.errors import GatewayRefusedError, GatewayUnlistedError
+from protocol.gateway.requests import GatewayRequest
+from protocol.gateway.shapes import DeviceShape, FaultSetShape, PoolShape, SdsShape
 
 NAME_NOT_FOUND: Final = frozenset({3, 79})
 SDS_LEAVES: Final = frozenset({78, 103})  # not there, or being removed
+DEVICE_LEAVES: Final = frozenset({126, 135})
+POOL_GONE: Final = frozenset({171})
+DOMAIN_GONE: Final = frozenset({142})
 SDC_GONE: Final = frozenset({80})
 VOLUME_GONE: Final = frozenset({79})
 # SDS attached, its address, its name; volume; device; domain; pool (twice); device name.
@@ -57,8 +39,10 @@ DEADLINE_S: Final = 30.0
 class HttpGateway:
     """`password` is read at each login; `clock` gives monotonic seconds for session ages.
 
-    The client stays the caller's: `close` logs out, and does not close it. `pool_media_type`
-    is for new pools on releases that want one; Transitional takes disks of every kind.
+    `others` are further Gateways of the same cluster, for when the first does not answer;
+    `chance` (0 to 1) spreads repetitions. The client stays the caller's: `close` logs out, and
+    does not close it. `pool_media_type` is for new pools on releases that want one; Transitional
+    takes disks of every kind.
     """
 
     client: httpx.AsyncClient = attrs.field(repr=False)
@@ -67,39 +51,31 @@ class HttpGateway:
     password: Callable[[], str] = attrs.field(repr=False)
     clock: Callable[[], float] = attrs.field(repr=False)
     deadline_s: float = DEADLINE_S
+    others: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     pool_media_type: str = attrs.field(default="Transitional", kw_only=True)
+    chance: Callable[[], float] = attrs.field(default=lambda: 0.5, kw_only=True, repr=False)
+    seen: Seen = attrs.field(factory=Seen, kw_only=True)
     _wire: GatewayWire = attrs.field(init=False, repr=False)
-    _system_id: str = attrs.field(default="", init=False)
-    # What this Gateway turned out not to have: asked for once, then left out.
-    _lacks: set[str] = attrs.field(factory=set, init=False)
+    _reader: GatewayReader = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._wire = GatewayWire(
             client=self.client,
-            base_url=self.base_url,
+            places=tuple(Place(url=url) for url in (self.base_url, *self.others)),
             user=self.user,
             password=self.password,
             clock=self.clock,
+            chance=self.chance,
             deadline_s=self.deadline_s,
         )
+        self._reader = GatewayReader(wire=self._wire, clock=self.clock, seen=self.seen)
 
     # --- reading
 
     async def snapshot(self) -> StorageSnapshot:
         """Never older than `taken_at`, which is when the reading began."""
-        taken_at = self.clock()
         with self._wire.deadline():
-            api = await self._wire.version()
-            tree = await self._tree()
-            self._system_id = tree.system.id
-            return assemble(
-                tree,
-                taken_at=taken_at,
-                api_version=api,
-                statistics=await self._statistics(tree.storage_pool_list or (), api),
-                alerts=await self._alerts(api),
-                cluster=await self._mdm_cluster(api),
-            )
+            return await self._reader.snapshot()
 
     async def find_volume(self, name: str) -> str | None:
         with self._wire.deadline():
@@ -112,21 +88,24 @@ class HttpGateway:
             made = await self._create(requests.create_protection_domain(name))
             if isinstance(made, str):
                 return made
-            there = responses.domains(await self._list("ProtectionDomain"))
+            there = responses.domains(await self._reader.list("ProtectionDomain"))
             return _only([d.id for d in there if d.name == name], made)
 
-    async def create_storage_pool(self, *, domain_id: str, name: str) -> str:
+    async def create_storage_pool(
+        self, *, domain_id: str, name: str, media_type: str = "", spare_percent: int = 0
+    ) -> str:
         with self._wire.deadline():
             asked = requests.create_storage_pool(
                 domain_id=domain_id,
                 name=name,
-                media_type=self.pool_media_type,
+                media_type=media_type or self.pool_media_type,
                 api=await self._wire.version(),
+                spare_percent=spare_percent,
             )
             made = await self._create(asked)
             if isinstance(made, str):
                 return made
-            there = responses.pools(await self._list("StoragePool"))
+            there = responses.pools(await self._reader.list("StoragePool"))
             return _only(_in_domain(there, name, domain_id), made)
 
     async def create_fault_set(self, *, domain_id: str, name: str) -> str:
@@ -134,35 +113,45 @@ class HttpGateway:
             made = await self._create(requests.create_fault_set(domain_id=domain_id, name=name))
             if isinstance(made, str):
                 return made
-            there = responses.fault_sets(await self._list("FaultSet"))
+            there = responses.fault_sets(await self._reader.list("FaultSet"))
             same = _in_domain(there, name, domain_id)
             if not same and any(s.name == name for s in there):
                 raise _clash(made, f"the fault set {name!r} exists in another protection domain")
             return _only(same, made)
 
     async def create_sds(
-        self, *, domain_id: str, name: str, address: str, fault_set_id: str = ""
+        self,
+        *,
+        domain_id: str,
+        name: str,
+        addresses: Sequence[tuple[str, str]],
+        fault_set_id: str = "",
     ) -> str:
+        """`addresses`: (ip, role); by the first one an SDS that is there already is known."""
         with self._wire.deadline():
             asked = requests.create_sds(
-                domain_id=domain_id, name=name, address=address, fault_set_id=fault_set_id
+                domain_id=domain_id, name=name, addresses=addresses, fault_set_id=fault_set_id
             )
             made = await self._create(asked)
             if isinstance(made, str):
                 return made
             return _same_sds(
-                responses.sds_list(await self._list("Sds")),
+                responses.sds_list(await self._reader.list("Sds")),
                 made,
                 domain_id=domain_id,
                 name=name,
-                address=address,
+                address=addresses[0][0],
                 fault_set_id=fault_set_id,
             )
 
-    async def add_device(self, *, sds_id: str, pool_id: str, path: str, name: str) -> str:
+    async def add_device(
+        self, *, sds_id: str, pool_id: str, path: str, name: str, test_mode: str = ""
+    ) -> str:
         with self._wire.deadline():
             made = await self._create(
-                requests.create_device(sds_id=sds_id, pool_id=pool_id, path=path, name=name)
+                requests.create_device(
+                    sds_id=sds_id, pool_id=pool_id, path=path, name=name, test_mode=test_mode
+                )
             )
             if isinstance(made, str):
                 return made
@@ -196,12 +185,12 @@ class HttpGateway:
     async def approve_sdc(self, *, guid: str, address: str) -> None:
         """Also done when the Gateway refuses, but lists the SDC as approved."""
         with self._wire.deadline():
-            system_id = self._system_id or (await self._system()).id
+            system_id = self._reader.system_id or (await self._reader.system()).id
             asked = requests.approve_sdc(system_id=system_id, guid=guid, address=address)
             refused = await self._refusal(asked)
             if refused is None:
                 return
-            sdcs = responses.sdcs(await self._list("Sdc"))
+            sdcs = responses.sdcs(await self._reader.list("Sdc"))
             wanted = guid.upper()
             if not any((s.sdc_guid or "").upper() == wanted and s.sdc_approved for s in sdcs):
                 raise refused
@@ -220,6 +209,34 @@ class HttpGateway:
 
     async def remove_sdc(self, sdc_id: str) -> None:
         await self._do(requests.remove_sdc(sdc_id), SDC_GONE)
+
+    async def remove_device(self, device_id: str) -> None:
+        await self._do(requests.remove_device(device_id), DEVICE_LEAVES)
+
+    async def remove_storage_pool(self, pool_id: str) -> None:
+        await self._do(requests.remove_storage_pool(pool_id), POOL_GONE)
+
+    async def remove_protection_domain(self, domain_id: str) -> None:
+        await self._do(requests.remove_protection_domain(domain_id), DOMAIN_GONE)
+
+    async def name_sdc(self, *, sdc_id: str, name: str) -> None:
+        await self._do(requests.name_sdc(sdc_id=sdc_id, name=name), frozenset())
+
+    async def set_capacity_thresholds(self, *, pool_id: str, high: int, critical: int) -> None:
+        asked = requests.set_capacity_thresholds(pool_id=pool_id, high=high, critical=critical)
+        await self._do(asked, frozenset())
+
+    async def add_sds_address(self, *, sds_id: str, address: str, role: str) -> None:
+        asked = requests.add_sds_address(sds_id=sds_id, address=address, role=role)
+        await self._do(asked, frozenset())
+
+    async def set_sds_address_role(self, *, sds_id: str, address: str, role: str) -> None:
+        asked = requests.set_sds_address_role(sds_id=sds_id, address=address, role=role)
+        await self._do(asked, frozenset())
+
+    async def sds_maintenance(self, *, sds_id: str, verb: str) -> None:
+        """Enter or leave it, by the verb that the operator has named for the release."""
+        await self._do(requests.sds_maintenance(sds_id=sds_id, verb=verb), frozenset())
 
     async def close(self) -> None:
         """Log out, within a short timeout; raises nothing."""
@@ -251,9 +268,6 @@ class HttpGateway:
                 raise
             return refused
 
-    async def _list(self, of: ObjectType) -> GatewayAnswer:
-        return await self._wire.call(requests.listing(of))
-
     async def _volume_id(self, name: str) -> str | None:
         try:
             return responses.found_id(await self._wire.call(requests.volume_id_by_name(name)))
@@ -261,76 +275,6 @@ class HttpGateway:
             if refused.code in NAME_NOT_FOUND:
                 return None
             raise
-
-    async def _system(self) -> SystemShape:
-        systems = responses.systems(await self._list("System"))
-        if not systems:
-            raise GatewayProtocolError("the Gateway lists no system: is an MDM configured in it?")
-        return systems[0]
-
-    async def _tree(self) -> TreeShape:
-        if "tree" not in self._lacks:
-            answer = await self._wire.call(requests.instances_tree())
-            if answer.status != 404:
-                return responses.tree(answer)
-        tree = TreeShape(
-            system=await self._system(),
-            protection_domain_list=responses.domains(await self._list("ProtectionDomain")),
-            storage_pool_list=responses.pools(await self._list("StoragePool")),
-            sds_list=responses.sds_list(await self._list("Sds")),
-            device_list=responses.devices(await self._list("Device")),
-            sdc_list=responses.sdcs(await self._list("Sdc")),
-            volume_list=responses.volumes(await self._list("Volume")),
-        )
-        self._lacks.add("tree")  # only now: a Gateway that answers 404 to all is merely ill
-        return tree
-
-    async def _statistics(
-        self, pools: Sequence[PoolShape], api: ApiVersion
-    ) -> dict[str, PoolStatisticsShape]:
-        """One query for all pools; where it is refused with 400, everything about each pool."""
-        if not pools:
-            return {}
-        lack = f"statistics {version_text(api)}"
-        found: dict[str, PoolStatisticsShape] = {}
-        if lack not in self._lacks:
-            asked = requests.selected_statistics(
-                "StoragePool", [p.id for p in pools], pool_statistics(api)
-            )
-            answer = await self._wire.call(asked)
-            if answer.status != 400:
-                found = responses.pool_statistics_by_id(answer)
-        if not found:
-            for pool in pools:
-                asked = requests.related("StoragePool", pool.id, "Statistics")
-                found[pool.id] = responses.pool_statistics(await self._wire.call(asked))
-            self._lacks.add(lack)
-        for pool in pools:
-            if pool.id not in found or not health.tells_of_data(found[pool.id]):
-                raise GatewayProtocolError(
-                    f"the Gateway does not say whether the data of pool {pool.name!r} is whole"
-                )
-        return found
-
-    async def _alerts(self, api: ApiVersion) -> list[AlertShape]:
-        if api < ALERTS_SINCE:
-            return []
-        answer = await self._list("Alert")
-        return [] if answer.status == 404 else responses.alerts(answer)
-
-    async def _mdm_cluster(self, api: ApiVersion) -> MdmClusterShape | None:
-        """The query knows virtual addresses; where it is missing, System has the rest."""
-        if api < MDM_CLUSTER_SINCE:
-            return None
-        answer = await self._wire.call(requests.mdm_cluster())
-        if answer.status == 404:
-            return None
-        try:
-            return responses.mdm_cluster(answer)
-        except GatewayRefusedError as refused:
-            if refused.passing:
-                raise
-            return None
 
 
 def _in_domain(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 import httpcore
 import httpx
 import trio
+from cryptography import x509
 
 from adapters.http_client import make_client
 from protocol.gateway.errors import (
@@ -51,6 +52,12 @@ def fingerprint_of(certificate_der: bytes) -> str:
     return hashlib.sha256(certificate_der).hexdigest()
 
 
+def place_of(url: str) -> str:
+    """host:port, as connections are made to it."""
+    parsed = httpx.URL(url)
+    return f"{parsed.host}:{parsed.port or (80 if parsed.scheme == 'http' else 443)}"
+
+
 def same_fingerprint(one: str, other: str) -> bool:
     """Compares also what people paste: upper case, with colons."""
     return _bare(one) == _bare(other)
@@ -78,24 +85,37 @@ async def fetch_fingerprint(host: str, port: int, *, timeout_s: float = FETCH_TI
     return fingerprint_of(der)
 
 
+@attrs.define
+class Seen:
+    """The certificate that the Gateway showed last. `ends`: unix seconds, 0 without TLS."""
+
+    fingerprint: str = ""
+    ends: float = 0.0
+
+
 def gateway_client(
     *,
     ca_file: str | None,
     fingerprint: str | None,
     network_backend: httpcore.AsyncNetworkBackend | None = None,
-    pin: Callable[[str], Awaitable[None]] | None = None,
+    pin: Callable[[str, str], Awaitable[None]] | None = None,
+    pins: Mapping[str, str] | None = None,
+    seen: Seen | None = None,
 ) -> httpx.AsyncClient:
-    """A client for HttpGateway that trusts the CA file or, without one, only the fingerprint.
+    """A client for HttpGateway that trusts the CA file or, without one, only fingerprints.
 
-    With neither, the first certificate is handed to `pin`, which returns when it is stored, and
-    is the only one trusted from then on; without `pin` TLS connections are refused.
+    `fingerprint`: one, or a comma list, good for every Gateway. `pins`: host:port -> the one that
+    is good there. Where neither says anything, the first certificate is handed to `pin`, which
+    returns when it is stored, and is the only one trusted from then on; without `pin` TLS
+    connections are refused.
     """
-    backend = network_backend
+    trust = None
     if ca_file is None:
-        backend = PinnedBackend(
-            inner=network_backend or httpcore.TrioBackend(),
-            trust=Trust(fingerprint=fingerprint or "", pin=pin),
-        )
+        named = tuple(one for one in (fingerprint or "").split(",") if one.strip())
+        trust = Trust(named=named, pins=dict(pins or {}), pin=pin)
+    backend = WatchedBackend(
+        inner=network_backend or httpcore.TrioBackend(), trust=trust, seen=seen or Seen()
+    )
     return make_client(
         network_backend=backend,
         ssl_context=gateway_ssl_context(ca_file),
@@ -114,7 +134,8 @@ def certificate_fault(error: BaseException) -> GatewayError | None:
             return GatewayCertificateError(str(inner))
         if isinstance(inner, ssl.SSLCertVerificationError):
             return GatewayCertificateError(
-                f"the Gateway's certificate is not trusted: {inner.verify_message}"
+                f"the Gateway's certificate is not trusted ({inner.verify_message}): renew it "
+                "there, or correct -scaleio.gateway.ca-file"
             )
         inner = inner.__cause__ or inner.__context__
     return None
@@ -122,26 +143,36 @@ def certificate_fault(error: BaseException) -> GatewayError | None:
 
 @attrs.define(kw_only=True)
 class Trust:
-    """The one fingerprint that is trusted; "" until the first one is pinned."""
+    """Which fingerprints are trusted: those named, or the one pinned for that host:port."""
 
-    fingerprint: str
-    pin: Callable[[str], Awaitable[None]] | None = None
+    named: tuple[str, ...] = ()
+    pins: dict[str, str] = attrs.field(factory=dict)
+    pin: Callable[[str, str], Awaitable[None]] | None = None
     _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
-    async def accepts(self, shown: str) -> bool:
+    async def accepts(self, place: str, shown: str) -> bool:
+        if self.named:
+            return bool(shown) and any(same_fingerprint(shown, one) for one in self.named)
         async with self._lock:
-            if not self.fingerprint and shown and self.pin is not None:
-                await self.pin(shown)
-                self.fingerprint = shown
-        return bool(shown) and same_fingerprint(shown, self.fingerprint)
+            if place not in self.pins and shown and self.pin is not None:
+                await self.pin(place, shown)
+                self.pins[place] = shown
+        return bool(shown) and same_fingerprint(shown, self.pins.get(place, ""))
+
+    def expected(self, place: str) -> str:
+        return " or ".join(self.named) or self.pins.get(place, "") or "none"
 
 
 @attrs.define(kw_only=True)
-class PinnedBackend(httpcore.AsyncNetworkBackend):
-    """Passes connections on, and checks the certificate right after each TLS handshake."""
+class WatchedBackend(httpcore.AsyncNetworkBackend):
+    """Passes connections on, and looks at the certificate right after each TLS handshake.
+
+    `trust` None: the handshake itself has verified it, against a CA.
+    """
 
     inner: httpcore.AsyncNetworkBackend
-    trust: Trust
+    trust: Trust | None
+    seen: Seen
 
     async def connect_tcp(
         self,
@@ -158,16 +189,18 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
             local_address=local_address,
             socket_options=socket_options,
         )
-        return _PinnedStream(stream, self.trust)
+        return _WatchedStream(stream, self.trust, self.seen, f"{host}:{port}")
 
     async def sleep(self, seconds: float) -> None:
         await self.inner.sleep(seconds)
 
 
 @attrs.define
-class _PinnedStream(httpcore.AsyncNetworkStream):
+class _WatchedStream(httpcore.AsyncNetworkStream):
     inner: httpcore.AsyncNetworkStream
-    trust: Trust
+    trust: Trust | None
+    seen: Seen
+    place: str
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         return await self.inner.read(max_bytes, timeout)
@@ -185,24 +218,34 @@ class _PinnedStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
         stream = await self.inner.start_tls(ssl_context, server_hostname, timeout)
-        shown = _shown_fingerprint(stream)
-        if not await self.trust.accepts(shown):
+        der = _shown_certificate(stream)
+        shown = fingerprint_of(der) if der else ""
+        if self.trust is not None and not await self.trust.accepts(self.place, shown):
             await stream.aclose()
             raise PinMismatchError(
-                f"{server_hostname} shows the certificate {shown or '(none)'}, but "
-                f"{self.trust.fingerprint or 'none'} is pinned: if the change is wanted, delete "
-                "the record 'gateway' from the store, or name a CA with -scaleio.ca-file"
+                f"the Gateway {self.place} shows the certificate {shown or '(none)'}, but "
+                f"{self.trust.expected(self.place)} is expected: if the change is wanted, name "
+                "the new one with -scaleio.gateway.fingerprint, or a CA with "
+                "-scaleio.gateway.ca-file, or delete the record 'gateway' from the store"
             )
+        self.seen.fingerprint, self.seen.ends = shown, _end_of(der)
         return stream
 
     def get_extra_info(self, info: str) -> Any:
         return self.inner.get_extra_info(info)
 
 
-def _shown_fingerprint(stream: httpcore.AsyncNetworkStream) -> str:
+def _shown_certificate(stream: httpcore.AsyncNetworkStream) -> bytes:
     tls = stream.get_extra_info("ssl_object")
-    der = tls.getpeercert(binary_form=True) if tls is not None else None
-    return fingerprint_of(der) if der else ""
+    return (tls.getpeercert(binary_form=True) or b"") if tls is not None else b""
+
+
+def _end_of(certificate_der: bytes) -> float:
+    """When it expires, unix seconds; 0 where that cannot be read."""
+    try:
+        return x509.load_der_x509_certificate(certificate_der).not_valid_after_utc.timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _bare(fingerprint: str) -> str:

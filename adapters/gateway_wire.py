@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 import httpx
+import structlog
 import trio
 
 from adapters.gateway_tls import certificate_fault
 from protocol.gateway import requests, responses
 from protocol.gateway.errors import (
+    GatewayCertificateError,
     GatewayError,
     GatewayLoginError,
     GatewayProtocolError,
@@ -22,10 +25,18 @@ from protocol.gateway.errors import (
 from protocol.gateway.requests import GatewayRequest
 from protocol.gateway.responses import GatewayAnswer
 from protocol.gateway.session import Phase, Token, TokenSession
-from protocol.gateway.versions import BEARER_SINCE, ApiVersion
+from protocol.gateway.versions import BEARER_SINCE, ApiVersion, version_text
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024  # the tree of a thousand nodes is a few MB
 LOGOUT_S: Final = 3.0  # Marathon's grace period is short; an idle token ends by itself
+
+CALLS_AT_ONCE: Final = 4  # a Gateway is one small Java process that others need, too
+REPEATS_MAX: Final = 2  # of a call that changes nothing and was not answered
+REPEAT_PAUSE_S: Final = 0.5
+PROXY_FAULTS: Final = frozenset({502, 503, 504})
+
+log = structlog.get_logger()
+T = TypeVar("T")
 
 _REASONS: Final[dict[type[Exception], str]] = {
     httpx.ConnectTimeout: "no connection in time",
@@ -51,17 +62,41 @@ def checked_base_url(text: str) -> str:
 
 
 @attrs.define(kw_only=True)
+class Place:
+    """One Gateway of the cluster, with its own session: tokens are not shared between them."""
+
+    url: str = attrs.field(converter=checked_base_url)
+    session: TokenSession = attrs.field(factory=TokenSession, init=False)
+    version: ApiVersion | None = attrs.field(default=None, init=False)
+    login_lock: trio.Lock = attrs.field(factory=trio.Lock, init=False, repr=False)
+
+
+@attrs.define(kw_only=True)
 class GatewayWire:
-    """Sends requests with the session's token. Many tasks may call it at the same time."""
+    """Sends requests with the session's token. Many tasks may call it at the same time.
+
+    Of several Gateways one is used as long as it answers. A request that changes nothing goes to
+    the next one at once; what changes something is left to the caller, who looks first.
+    """
 
     client: httpx.AsyncClient = attrs.field(repr=False)
-    base_url: str = attrs.field(converter=checked_base_url)
+    places: tuple[Place, ...]
     user: str
     password: Callable[[], str] = attrs.field(repr=False)
     clock: Callable[[], float] = attrs.field(repr=False)
+    chance: Callable[[], float] = attrs.field(repr=False)  # 0 to 1, for jitter
     deadline_s: float
-    _session: TokenSession = attrs.field(factory=TokenSession, init=False)
-    _login_lock: trio.Lock = attrs.field(factory=trio.Lock, init=False, repr=False)
+    gateway_time: float = attrs.field(default=0.0, init=False)  # unix s, by its last answer
+    _at: int = attrs.field(default=0, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _at_once: trio.CapacityLimiter = attrs.field(
+        factory=lambda: trio.CapacityLimiter(CALLS_AT_ONCE), init=False, repr=False
+    )
+
+    @property
+    def url(self) -> str:
+        """Of the Gateway in use."""
+        return self.places[self._at].url
 
     @contextmanager
     def deadline(self) -> Iterator[None]:
@@ -70,68 +105,123 @@ class GatewayWire:
             with trio.fail_after(self.deadline_s):
                 yield
         except trio.TooSlowError:
-            raise GatewayUnreachableError(
-                f"the Gateway {self.base_url} did not answer within {self.deadline_s:g} s"
-            ) from None
+            late = GatewayUnreachableError(
+                f"the Gateway {self.url} did not answer within {self.deadline_s:g} s"
+            )
+            self._leave(self.places[self._at], late)
+            raise late from None
 
     async def version(self) -> ApiVersion:
-        return (await self._token())[0].version
+        return await self._persistently(self._version_at, safe=True)
 
     async def call(self, request: GatewayRequest) -> GatewayAnswer:
-        """The answer, after at most one new login. Raises GatewayError."""
+        """The answer, after at most one new login at each Gateway. Raises GatewayError."""
+        return await self._persistently(
+            lambda place: self._call_at(place, request), safe=request.may_repeat
+        )
+
+    async def _persistently(self, act: Callable[[Place], Awaitable[T]], *, safe: bool) -> T:
+        """By the Gateway in use; if that cannot be reached and repeating does no harm, again."""
+        alone = len(self.places) == 1
+        repeats = max(REPEATS_MAX, len(self.places) - 1) if safe else 0
+        patience_s = self.deadline_s / (len(self.places) + 1) if safe and not alone else math.inf
+        tried = 0
+        while True:
+            place = self.places[self._at]
+            try:
+                with trio.move_on_after(patience_s):
+                    return await act(place)
+                raise GatewayUnreachableError(f"the Gateway {place.url} did not answer in time")
+            except GatewayCertificateError as failed:
+                self._leave(place, failed)
+                if alone or tried == repeats:
+                    raise
+            except GatewayUnreachableError as failed:
+                self._leave(place, failed)
+                if tried == repeats:
+                    raise
+            tried += 1
+            if tried >= len(self.places):
+                await trio.sleep(REPEAT_PAUSE_S * 2.0**tried * (0.5 + self.chance()))
+
+    def _leave(self, place: Place, why: GatewayError) -> None:
+        """The next calls go to the next Gateway, unless another task has found that out before."""
+        if len(self.places) > 1 and self.places[self._at] is place:
+            self._at = (self._at + 1) % len(self.places)
+            log.warning("another Gateway is used", left=place.url, now=self.url, why=str(why))
+
+    async def _version_at(self, place: Place) -> ApiVersion:
+        return (await self._token(place))[0].version
+
+    async def _call_at(self, place: Place, request: GatewayRequest) -> GatewayAnswer:
         for _ in range(2):
-            token, generation = await self._token()
+            token, generation = await self._token(place)
             answer = await self._send(
-                request, version=token.version, authorization=token.authorization
+                place, request, version=token.version, authorization=token.authorization
             )
             if answer.status != 401:
-                self._session = self._session.used(generation, now=self.clock())
+                place.session = place.session.used(generation, now=self.clock())
+                if answer.status in PROXY_FAULTS and answer.is_html:
+                    raise GatewayUnreachableError(
+                        f"there is no Gateway behind {place.url} (HTTP {answer.status})"
+                    )
                 return answer
-            self._session = self._session.unauthorised(generation)
+            place.session = place.session.unauthorised(generation)
         raise GatewayLoginError(
-            f"the Gateway {self.base_url} does not accept the token it has just given "
+            f"the Gateway {place.url} does not accept the token it has just given "
             f"to user {self.user!r}"
         )
 
     async def log_out(self) -> None:
         """Within a short time, and whatever happens: the token would end by itself anyway."""
-        token, self._session = self._session.token, self._session.logged_out()
-        if token is None:
-            return
+        with trio.move_on_after(LOGOUT_S):
+            for place in self.places:
+                token, place.session = place.session.token, place.session.logged_out()
+                if token is not None:
+                    await self._log_out(place, token)
+
+    async def _log_out(self, place: Place, token: Token) -> None:
         asked = [requests.logout(token.basic_authorization)]
         if token.refresh_token:
             asked.insert(0, requests.bearer_logout(token.refresh_token, token.authorization))
-        with trio.move_on_after(LOGOUT_S):
-            for request in asked:
-                try:
-                    await self._send(request, version=token.version, authorization=None)
-                except GatewayError:
-                    return
+        for request in asked:
+            try:
+                await self._send(place, request, version=token.version, authorization=None)
+            except GatewayError:
+                return
 
-    async def _token(self) -> tuple[Token, int]:
+    async def _token(self, place: Place) -> tuple[Token, int]:
         """A token that is good as far as we know; one task logs in, the others wait for it."""
-        if (found := self._fresh()) is not None:
+        if (found := self._fresh(place)) is not None:
             return found
-        async with self._login_lock:
-            if (found := self._fresh()) is not None:
+        async with place.login_lock:
+            if (found := self._fresh(place)) is not None:
                 return found
             password = self._read_password()
-            if not self._session.may_log_in(password, now=self.clock()):
-                raise self._login_refused()
+            if not place.session.may_log_in(password, now=self.clock()):
+                raise self._login_refused(place)
             try:
-                token = await self._log_in(password)
+                token = await self._log_in(place, password)
             except GatewayLoginError:
-                self._session = self._session.login_refused(password, now=self.clock())
-                raise self._login_refused() from None
-            self._session = self._session.logged_in(token, now=self.clock())
-            return token, self._session.generation
+                place.session = place.session.login_refused(password, now=self.clock())
+                raise self._login_refused(place) from None
+            place.session = place.session.logged_in(token, now=self.clock())
+            if place.version is not None and place.version != token.version:
+                log.warning(
+                    "the Gateway is of another version now",
+                    gateway=place.url,
+                    was=version_text(place.version),
+                    now=version_text(token.version),
+                )
+            place.version = token.version
+            return token, place.session.generation
 
-    def _fresh(self) -> tuple[Token, int] | None:
-        self._session = self._session.at(self.clock())
-        token = self._session.token
-        if token is None or self._session.phase is not Phase.LIVE:
+    def _fresh(self, place: Place) -> tuple[Token, int] | None:
+        place.session = place.session.at(self.clock())
+        token = place.session.token
+        if token is None or place.session.phase is not Phase.LIVE:
             return None
-        return token, self._session.generation
+        return token, place.session.generation
 
     def _read_password(self) -> str:
         try:
@@ -141,23 +231,24 @@ class GatewayWire:
                 f"the Gateway's password cannot be read: {unreadable.strerror or 'unreadable'}"
             ) from None
 
-    def _login_refused(self) -> GatewayLoginError:
+    def _login_refused(self, place: Place) -> GatewayLoginError:
         return GatewayLoginError(
-            f"the Gateway {self.base_url} refuses user {self.user!r}: "
+            f"the Gateway {place.url} refuses user {self.user!r}: "
             "check the user name and the password"
         )
 
-    async def _log_in(self, password: str) -> Token:
+    async def _log_in(self, place: Place, password: str) -> Token:
         now = self.clock()
-        answer = await self._send(requests.login(self.user, password))
+        answer = await self._send(place, requests.login(self.user, password))
         authorization = requests.basic("", responses.token(answer))
-        version = responses.version(await self._send(requests.version(authorization)))
+        version = responses.version(await self._send(place, requests.version(authorization)))
         plain = Token(
             version=version, authorization=authorization, basic_authorization=authorization
         )
         if version < BEARER_SINCE:
             return plain
-        answer = await self._send(requests.bearer_login(self.user, password), version=version)
+        asked = requests.bearer_login(self.user, password)
+        answer = await self._send(place, asked, version=version)
         try:
             made = responses.bearer_tokens(answer)
         except (GatewayLoginError, GatewayProtocolError, GatewayRefusedError):
@@ -174,16 +265,25 @@ class GatewayWire:
 
     async def _send(
         self,
+        place: Place,
         request: GatewayRequest,
         *,
         version: ApiVersion | None = None,
         authorization: str | None = None,
     ) -> GatewayAnswer:
-        headers = requests.headers(request, version=version, authorization=authorization)
+        self._sent += 1
+        request_id = f"scaleio-framework-{self._sent}"
+        headers = requests.headers(
+            request, version=version, authorization=authorization, request_id=request_id
+        )
+        began = self.clock()
         try:
-            async with self.client.stream(
-                request.method, self.base_url + request.path, headers=headers, content=request.body
-            ) as response:
+            async with (
+                self._at_once,
+                self.client.stream(
+                    request.method, place.url + request.path, headers=headers, content=request.body
+                ) as response,
+            ):
                 body = bytearray()
                 async for part in response.aiter_raw():
                     body += part
@@ -192,18 +292,31 @@ class GatewayWire:
                             f"{request.call} answered with more than {BODY_BYTES_MAX} bytes"
                         )
         except httpx.RequestError as error:
+            log.info("a call of the Gateway failed", request=request_id, call=request.call)
             fault = certificate_fault(error)
             if fault is not None:
                 raise fault from error
             raise GatewayUnreachableError(
-                f"the Gateway {self.base_url} cannot be reached: {_reason(error)}"
+                f"the Gateway {place.url} cannot be reached: {_reason(error)}"
             ) from error
-        return GatewayAnswer(
+        answer = GatewayAnswer(
             call=request.call,
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
             body=bytes(body),
+            date=response.headers.get("date", ""),
         )
+        self.gateway_time = responses.gateway_time(answer.date)
+        tell = log.debug if request.may_repeat and answer.status < 400 else log.info
+        tell(
+            "a call of the Gateway",
+            request=request_id,
+            call=request.call,
+            status=answer.status,
+            took_ms=round((self.clock() - began) * 1000),
+            size_bytes=len(body),
+        )
+        return answer
 
 
 def _reason(error: httpx.RequestError) -> str:

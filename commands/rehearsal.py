@@ -221,6 +221,7 @@ class Rehearsal:
                 user=self.settings.scaleio_user,
                 password=self.settings.scaleio_password.reveal,
                 clock=trio.current_time,
+                chance=chance.rng.random,
             ),
             store=self._store(store, power),
             chance=chance,

@@ -9,7 +9,7 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import metadata
 from typing import Final
@@ -21,7 +21,7 @@ from actors.clock import Chance
 from actors.ports import CredentialsError, StoreError
 from actors.supervision import ActorGaveUpError, EndOfServiceError, stop_on_signals
 from adapters.gateway_http import HttpGateway
-from adapters.gateway_tls import gateway_client
+from adapters.gateway_tls import Seen, gateway_client, place_of
 from adapters.sandbox_http import HttpSandbox
 from adapters.store_uri import StoreChoiceError
 from adapters.store_zookeeper import ZooKeeperStore
@@ -207,24 +207,7 @@ async def production(
     await take_over_original(store, stored, now=chance.wall())
     services: list[Service] = []  # the pin is stored by the journal of the service below
 
-    async def pin(fingerprint: str) -> None:
-        record = records.GatewayRecord(fingerprint=fingerprint)
-        await services[0].journal.save({records.GATEWAY_KEY: records.encode(record)})
-        log.warning("the Gateway's certificate is pinned", sha256=fingerprint)
-
-    client = gateway_client(
-        ca_file=str(settings.scaleio_ca_file) if settings.scaleio_ca_file else None,
-        fingerprint=_pinned(stored),
-        pin=pin,
-    )
-    await stack.enter_async_context(client)
-    gateway = HttpGateway(
-        client=client,
-        base_url=gateway_base(settings.gateway_address),
-        user=settings.scaleio_user,
-        password=settings.scaleio_password.reveal,
-        clock=trio.current_time,
-    )
+    gateway = await _gateway(settings, stored, services, stack, chance.rng.random)
     stack.push_async_callback(gateway.close)
     outside = Outside(
         mesos=mesos,
@@ -259,11 +242,54 @@ def assembly(settings: Settings, inputs: Inputs, service: Service) -> Assembly:
     )
 
 
-def _pinned(stored: Mapping[str, bytes]) -> str | None:
+async def _gateway(
+    settings: Settings,
+    stored: Mapping[str, bytes],
+    services: Sequence[Service],
+    stack: AsyncExitStack,
+    chance: Callable[[], float],
+) -> HttpGateway:
+    """`services` holds the one that stores the pin, by the time that it is asked to."""
+    urls = [gateway_base(address) for address in settings.gateway_addresses]
+    pins, seen = _pinned(stored, urls[0]), Seen()
+
+    async def pin(place: str, fingerprint: str) -> None:
+        pins[place] = fingerprint
+        record = records.GatewayRecord(pins=dict(pins))
+        await services[0].journal.save({records.GATEWAY_KEY: records.encode(record)})
+        log.warning("the Gateway's certificate is pinned", gateway=place, sha256=fingerprint)
+
+    ca_file = settings.scaleio_gateway_ca_file
+    client = gateway_client(
+        ca_file=str(ca_file) if ca_file else None,
+        fingerprint=",".join(settings.scaleio_gateway_fingerprint),
+        pins=pins,
+        pin=pin,
+        seen=seen,
+    )
+    await stack.enter_async_context(client)
+    return HttpGateway(
+        client=client,
+        base_url=urls[0],
+        others=tuple(urls[1:]),
+        user=settings.scaleio_user,
+        password=settings.scaleio_password.reveal,
+        clock=trio.current_time,
+        chance=chance,
+        seen=seen,
+    )
+
+
+def _pinned(stored: Mapping[str, bytes], first: str) -> dict[str, str]:
+    """host:port -> fingerprint. A record of before there could be several is the first one's."""
     raw = stored.get(records.GATEWAY_KEY)
     if raw is None:
-        return None
-    return records.decode(raw, records.GatewayRecord, key=records.GATEWAY_KEY).fingerprint
+        return {}
+    record = records.decode(raw, records.GatewayRecord, key=records.GATEWAY_KEY)
+    found = dict(record.pins)
+    if record.fingerprint:
+        found.setdefault(place_of(first), record.fingerprint)
+    return found
 
 
 async def _web(

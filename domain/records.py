@@ -59,9 +59,13 @@ class InstallationRecord:
 
 @attrs.frozen(kw_only=True)
 class GatewayRecord:
-    """The SHA-256 fingerprint of the Gateway's certificate, as first seen."""
+    """SHA-256 fingerprints of Gateways' certificates, as first seen.
 
-    fingerprint: str
+    `pins`: host:port -> fingerprint. `fingerprint` alone: of the only Gateway there was.
+    """
+
+    fingerprint: str = ""
+    pins: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

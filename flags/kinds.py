@@ -162,9 +162,25 @@ def _read_master_ensemble(text: str) -> str:
 
 
 def _read_gateway(text: str) -> str:
-    if text:
-        _origin(text, None)
-    return text
+    """One, or several with commas between them, as they were written."""
+    named = [one.strip() for one in text.split(",")] if text else []
+    for one in named:
+        _origin(one, None)
+    return ",".join(named)
+
+
+def _read_verbs(text: str) -> tuple[str, ...]:
+    if text and not re.fullmatch("[A-Za-z]{1,64},[A-Za-z]{1,64}", text):
+        raise ValueError(text)
+    return tuple(text.split(",")) if text else ()
+
+
+def _read_fingerprints(text: str) -> tuple[str, ...]:
+    """Lower-case digits without separators, whatever the form in which they were pasted."""
+    named = [one.replace(":", "").strip().lower() for one in text.split(",")] if text else []
+    if not all(re.fullmatch("[0-9a-f]{64}", one) for one in named):
+        raise ValueError(text)
+    return tuple(named)
 
 
 def _read_file(text: str) -> Path | None:
@@ -244,7 +260,18 @@ API_VERSION: Final = Kind(
 )
 HOST: Final = Kind(expected="a host name or address", read=_read_host, placeholder="HOST")
 GATEWAY: Final = Kind(
-    expected="host, host:port or http(s)://host:port", read=_read_gateway, placeholder="ADDRESS"
+    expected="host, host:port or http(s)://host:port; several with commas between them",
+    read=_read_gateway,
+    placeholder="ADDRESS",
+)
+FINGERPRINTS: Final = Kind(
+    expected="the SHA-256 fingerprint of a certificate: 64 hexadecimal digits; several with "
+    "commas between them",
+    read=_read_fingerprints,
+    placeholder="SHA256",
+)
+VERBS: Final = Kind(
+    expected="two names of actions, ENTER,LEAVE", read=_read_verbs, placeholder="ENTER,LEAVE"
 )
 MASTERS: Final = Kind(
     expected="host:port[,host:port...], http(s)://host:port[/api/v1/scheduler] or "

@@ -266,7 +266,7 @@ class Assembly:
             kernel_mode=choices.kernel,
             mdm_addresses=self._managers(),
             gateway_endpoint=f"{gateway_base(settings.gateway_address)}/api",
-            gateway_insecure=settings.scaleio_ca_file is None,
+            gateway_insecure=settings.scaleio_gateway_ca_file is None,
             gateway_user=settings.scaleio_user,
             secret_tag=secret_tag(settings.scaleio_password.reveal(), self.installation()),
             system_id=settings.scaleio_clusterid,

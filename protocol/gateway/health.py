@@ -9,6 +9,7 @@ import attrs
 
 from protocol.gateway.shapes import (
     AlertShape,
+    BwcShape,
     DeviceShape,
     MdmClusterShape,
     PoolStatisticsShape,
@@ -49,6 +50,11 @@ def sds_is_good(sds: SdsShape) -> bool:
     )
 
 
+def is_in_maintenance(sds: SdsShape) -> bool:
+    """The words for it differ by release; that for none is known."""
+    return sds.maintenance_state not in {None, "", "NoMaintenance"}
+
+
 def sds_detail(sds: SdsShape) -> str:
     words = [sds.sds_state, sds.membership_state, sds.mdm_connection_state]
     if sds.maintenance_state not in {None, "NoMaintenance"}:
@@ -79,6 +85,11 @@ def alert_object(alert: AlertShape) -> str:
     return " ".join(word for word in (kind, affected.id or affected.object_id or "") if word)
 
 
+def alert_object_id(alert: AlertShape) -> str:
+    affected = alert.affected_object
+    return (affected.object_id or affected.id or "") if affected is not None else ""
+
+
 def tells_of_data(of: PoolStatisticsShape) -> bool:
     """Silence is not health: without these three figures nothing is known about the data."""
     return None not in {
@@ -92,17 +103,27 @@ def degraded_kb(of: PoolStatisticsShape) -> int:
     return (of.degraded_healthy_capacity_in_kb or 0) + (of.degraded_failed_capacity_in_kb or 0)
 
 
+def moving_kb(of: PoolStatisticsShape) -> int:
+    """What a rebuild or rebalance still has to move, as far as the release tells it."""
+    pending = (
+        of.pending_fwd_rebuild_capacity_in_kb,
+        of.pending_bck_rebuild_capacity_in_kb,
+        of.pending_norm_rebuild_capacity_in_kb,
+        of.pending_rebalance_capacity_in_kb,
+    )
+    return (of.moving_capacity_in_kb or 0) + sum(kb or 0 for kb in pending)
+
+
+def kb_per_s(of: BwcShape | None) -> int:
+    """Of a bandwidth counter; 0 on an idle system, where also the window is 0 seconds."""
+    if of is None or not of.num_seconds:
+        return 0
+    return (of.total_weight_in_kb or 0) // of.num_seconds
+
+
 def is_moving(of: PoolStatisticsShape) -> bool:
     """A rebuild or rebalance runs, or waits for its turn."""
-    return any(
-        (
-            of.moving_capacity_in_kb,
-            of.pending_fwd_rebuild_capacity_in_kb,
-            of.pending_bck_rebuild_capacity_in_kb,
-            of.pending_norm_rebuild_capacity_in_kb,
-            of.pending_rebalance_capacity_in_kb,
-        )
-    )
+    return moving_kb(of) > 0
 
 
 def restricted_mode(system: SystemShape) -> str:

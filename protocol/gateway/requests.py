@@ -37,12 +37,20 @@ Json = str | int | bool | Sequence["Json"] | Mapping[str, "Json"]
 
 @attrs.frozen(kw_only=True)
 class GatewayRequest:
-    """`authorization`: this request's own credentials, in place of the session's."""
+    """`authorization`: this request's own credentials, in place of the session's.
+
+    `asks`: a POST that changes nothing, so that it may be sent again.
+    """
 
     method: Literal["GET", "POST"]
     path: str
     body: bytes | None = attrs.field(default=None, repr=False)
     authorization: str | None = attrs.field(default=None, repr=False)
+    asks: bool = False
+
+    @property
+    def may_repeat(self) -> bool:
+        return self.asks or self.method == "GET"
 
     @property
     def call(self) -> str:
@@ -51,13 +59,19 @@ class GatewayRequest:
 
 
 def headers(
-    request: GatewayRequest, *, version: ApiVersion | None, authorization: str | None
+    request: GatewayRequest,
+    *,
+    version: ApiVersion | None,
+    authorization: str | None,
+    request_id: str = "",
 ) -> dict[str, str]:
     """HTTP headers: the API version travels in the media type; a POST is always JSON."""
     media_type = "application/json"
     if version is not None:
         media_type += f";version={version_text(version)}"
     made = {"Accept": media_type, "Accept-Encoding": "identity"}
+    if request_id:
+        made["X-Request-Id"] = request_id
     if request.body is not None:
         made["Content-Type"] = media_type
     credentials = request.authorization or authorization
@@ -138,19 +152,37 @@ def related(of: ObjectType, object_id: str, relationship: str) -> GatewayRequest
 
 
 def mdm_cluster() -> GatewayRequest:
-    return _post("/api/instances/System/queryMdmCluster", {})
+    return _asking(_post("/api/instances/System/queryMdmCluster", {}))
 
 
 def selected_statistics(
     of: ObjectType, ids: Sequence[str], properties: Sequence[str]
 ) -> GatewayRequest:
-    return _type_action(
-        of, "querySelectedStatistics", {"ids": list(ids), "properties": list(properties)}
+    return _asking(
+        _type_action(
+            of, "querySelectedStatistics", {"ids": list(ids), "properties": list(properties)}
+        )
+    )
+
+
+def statistics_of_all(of: ObjectType, properties: Sequence[str]) -> GatewayRequest:
+    body: Mapping[str, Json] = {"allIds": "", "properties": list(properties)}
+    return _asking(_type_action(of, "querySelectedStatistics", body))
+
+
+def joint_statistics(wanted: Mapping[ObjectType, Sequence[str]]) -> GatewayRequest:
+    """Statistics of every object of several types in one request (2.5 and later)."""
+    asked: list[Json] = [
+        {"type": of, "allIds": "", "properties": list(properties)}
+        for of, properties in wanted.items()
+    ]
+    return _asking(
+        _post("/api/instances/querySelectedStatistics", {"selectedStatisticsList": asked})
     )
 
 
 def volume_id_by_name(name: str) -> GatewayRequest:
-    return _type_action("Volume", "queryIdByKey", {"name": checked_name(name)})
+    return _asking(_type_action("Volume", "queryIdByKey", {"name": checked_name(name)}))
 
 
 # --- creating
@@ -161,12 +193,14 @@ def create_protection_domain(name: str) -> GatewayRequest:
 
 
 def create_storage_pool(
-    *, domain_id: str, name: str, media_type: str, api: ApiVersion
+    *, domain_id: str, name: str, media_type: str, api: ApiVersion, spare_percent: int = 0
 ) -> GatewayRequest:
-    """`media_type` is sent where the release wants one, and left out where it is unknown."""
-    body = {"protectionDomainId": domain_id, "name": checked_name(name)}
+    """`media_type` is sent where the release wants one; a spare of 0 is the Gateway's default."""
+    body: dict[str, Json] = {"protectionDomainId": domain_id, "name": checked_name(name)}
     if api >= POOL_MEDIA_TYPE_SINCE:
         body["mediaType"] = media_type
+    if spare_percent:
+        body["sparePercentage"] = str(spare_percent)
     return _create("StoragePool", body)
 
 
@@ -175,24 +209,28 @@ def create_fault_set(*, domain_id: str, name: str) -> GatewayRequest:
 
 
 def create_sds(
-    *, domain_id: str, name: str, address: str, fault_set_id: str = ""
+    *, domain_id: str, name: str, addresses: Sequence[tuple[str, str]], fault_set_id: str = ""
 ) -> GatewayRequest:
-    """One address, so it has to serve both SDSs and SDCs: role `all`."""
+    """`addresses`: (ip, role); a single one has to serve both SDSs and SDCs: role `all`."""
     body: dict[str, Json] = {
         "protectionDomainId": domain_id,
         "name": checked_name(name),
-        "sdsIpList": [{"SdsIp": {"ip": address, "role": "all"}}],
+        "sdsIpList": [{"SdsIp": {"ip": ip, "role": role}} for ip, role in addresses],
     }
     if fault_set_id:
         body["faultSetId"] = fault_set_id
     return _create("Sds", body)
 
 
-def create_device(*, sds_id: str, pool_id: str, path: str, name: str) -> GatewayRequest:
+def create_device(
+    *, sds_id: str, pool_id: str, path: str, name: str, test_mode: str = ""
+) -> GatewayRequest:
     """The request spells `deviceCurrentPathname` with a small n, the reply with a capital one."""
     body = {"deviceCurrentPathname": path, "sdsId": sds_id, "storagePoolId": pool_id}
     if name:
         body["name"] = checked_name(name)
+    if test_mode:
+        body["testMode"] = test_mode
     return _create("Device", body)
 
 
@@ -245,12 +283,55 @@ def remove_sdc(sdc_id: str) -> GatewayRequest:
     return _action("Sdc", sdc_id, "removeSdc", {})
 
 
+def remove_device(device_id: str) -> GatewayRequest:
+    """Without force: its data is moved first."""
+    return _action("Device", device_id, "removeDevice", {})
+
+
+def remove_storage_pool(pool_id: str) -> GatewayRequest:
+    return _action("StoragePool", pool_id, "removeStoragePool", {})
+
+
+def remove_protection_domain(domain_id: str) -> GatewayRequest:
+    return _action("ProtectionDomain", domain_id, "removeProtectionDomain", {})
+
+
+def name_sdc(*, sdc_id: str, name: str) -> GatewayRequest:
+    return _action("Sdc", sdc_id, "setSdcName", {"sdcName": checked_name(name)})
+
+
+def set_capacity_thresholds(*, pool_id: str, high: int, critical: int) -> GatewayRequest:
+    """Percent. The names that are read lack the word Percent; these have it."""
+    body = {
+        "capacityAlertHighThresholdPercent": str(high),
+        "capacityAlertCriticalThresholdPercent": str(critical),
+    }
+    return _action("StoragePool", pool_id, "setCapacityAlertThresholds", body)
+
+
+def add_sds_address(*, sds_id: str, address: str, role: str) -> GatewayRequest:
+    return _action("Sds", sds_id, "addSdsIp", {"ip": address, "role": role})
+
+
+def set_sds_address_role(*, sds_id: str, address: str, role: str) -> GatewayRequest:
+    return _action("Sds", sds_id, "setSdsIpRole", {"sdsIpToSet": address, "newRole": role})
+
+
+def sds_maintenance(*, sds_id: str, verb: str) -> GatewayRequest:
+    """The verbs are not confirmed by any public client: they are the operator's to name."""
+    return _action("Sds", sds_id, verb, {})
+
+
 def _path(of: ObjectType, object_id: str) -> str:
     return f"/api/instances/{of}::{quote(object_id, safe='')}"
 
 
 def _post(path: str, body: Mapping[str, Json]) -> GatewayRequest:
     return GatewayRequest(method="POST", path=path, body=msgspec.json.encode(body))
+
+
+def _asking(request: GatewayRequest) -> GatewayRequest:
+    return attrs.evolve(request, asks=True)
 
 
 def _create(of: ObjectType, body: Mapping[str, Json]) -> GatewayRequest:

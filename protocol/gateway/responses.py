@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 import attrs
@@ -19,14 +20,17 @@ from protocol.gateway.shapes import (
     BearerShape,
     CreatedShape,
     DeviceShape,
+    DeviceStatisticsShape,
     DomainShape,
     FaultSetShape,
+    JointStatisticsShape,
     MdmClusterShape,
     PoolShape,
     PoolStatisticsShape,
     RefusalShape,
     SdcShape,
     SdsShape,
+    SdsStatisticsShape,
     SystemShape,
     TreeShape,
     VolumeShape,
@@ -46,6 +50,7 @@ class GatewayAnswer:
     status: int
     content_type: str = ""
     body: bytes = attrs.field(default=b"", repr=False)
+    date: str = ""  # as the HTTP header says it
 
     @property
     def is_html(self) -> bool:
@@ -95,6 +100,14 @@ def found_id(answer: GatewayAnswer) -> str:
     """A name look-up: a JSON string, or an object with `id`."""
     body = _accepted(answer)
     return _text(answer) if body.lstrip()[:1] == b'"' else created_id(answer)
+
+
+def gateway_time(date: str) -> float:
+    """Unix seconds of an HTTP Date header; 0 where there is none, or none that can be read."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
 
 
 def tree(answer: GatewayAnswer) -> TreeShape:
@@ -147,6 +160,18 @@ def mdm_cluster(answer: GatewayAnswer) -> MdmClusterShape:
 
 def pool_statistics_by_id(answer: GatewayAnswer) -> dict[str, PoolStatisticsShape]:
     return _decoded(answer, dict[str, PoolStatisticsShape])
+
+
+def sds_statistics_by_id(answer: GatewayAnswer) -> dict[str, SdsStatisticsShape]:
+    return _decoded(answer, dict[str, SdsStatisticsShape])
+
+
+def device_statistics_by_id(answer: GatewayAnswer) -> dict[str, DeviceStatisticsShape]:
+    return _decoded(answer, dict[str, DeviceStatisticsShape])
+
+
+def joint_statistics(answer: GatewayAnswer) -> JointStatisticsShape:
+    return _decoded(answer, JointStatisticsShape)
 
 
 def pool_statistics(answer: GatewayAnswer) -> PoolStatisticsShape:

@@ -64,13 +64,20 @@ class FaultSetShape(Shape, frozen=True):
 
 
 class PoolShape(Shape, frozen=True):
+    """The thresholds' names lack the word Percent that the command's have."""
+
     id: str
     name: Text = None
     protection_domain_id: Text = None
+    media_type: Text = None
+    spare_percentage: Count = None
+    capacity_alert_high_threshold: Count = None
+    capacity_alert_critical_threshold: Count = None
 
 
 class SdsIpShape(Shape, frozen=True):
     ip: Text = None
+    role: Text = None
 
 
 class SdsShape(Shape, frozen=True):
@@ -99,6 +106,7 @@ class DeviceShape(Shape, frozen=True):
 
 class SdcShape(Shape, frozen=True):
     id: str
+    name: Text = None
     sdc_guid: Text = None
     sdc_ip: Text = None
     sdc_ips: Texts = None
@@ -138,10 +146,19 @@ class TreeShape(Shape, frozen=True):
     system: SystemShape = msgspec.field(name="System")
     protection_domain_list: list[DomainShape] | None = None
     storage_pool_list: list[PoolShape] | None = None
+    fault_set_list: list[FaultSetShape] | None = None
     sds_list: list[SdsShape] | None = None
     device_list: list[DeviceShape] | None = None
     sdc_list: list[SdcShape] | None = None
     volume_list: list[VolumeShape] | None = None
+
+
+class BwcShape(Shape, frozen=True):
+    """A bandwidth counter. All three can be 0; `num_occured` is misspelt in the original."""
+
+    num_seconds: Count = None
+    total_weight_in_kb: Count = None
+    num_occured: Count = None
 
 
 class PoolStatisticsShape(Shape, frozen=True):
@@ -157,6 +174,29 @@ class PoolStatisticsShape(Shape, frozen=True):
     pending_bck_rebuild_capacity_in_kb: Count = None
     pending_norm_rebuild_capacity_in_kb: Count = None
     pending_rebalance_capacity_in_kb: Count = None
+    thin_capacity_allocated_in_km: Count = None
+    thin_capacity_allocated_in_kb: Count = None
+    user_data_read_bwc: BwcShape | None = None
+    user_data_write_bwc: BwcShape | None = None
+
+
+class SdsStatisticsShape(Shape, frozen=True):
+    total_read_bwc: BwcShape | None = None
+    total_write_bwc: BwcShape | None = None
+
+
+class DeviceStatisticsShape(Shape, frozen=True):
+    avg_read_latency_in_microsec: Count = None
+    avg_write_latency_in_microsec: Count = None
+    fixed_read_error_count: Count = None
+
+
+class JointStatisticsShape(msgspec.Struct, frozen=True, kw_only=True):
+    """By type, then by id. A type that was not asked for is absent."""
+
+    pools: dict[str, PoolStatisticsShape] = msgspec.field(name="StoragePool", default_factory=dict)
+    sds: dict[str, SdsStatisticsShape] = msgspec.field(name="Sds", default_factory=dict)
+    devices: dict[str, DeviceStatisticsShape] = msgspec.field(name="Device", default_factory=dict)
 
 
 class CreatedShape(Shape, frozen=True):

@@ -12,9 +12,13 @@ POOL_MEDIA_TYPE_SINCE: Final[ApiVersion] = (3, 5)
 ALERTS_SINCE: Final[ApiVersion] = (2, 0)
 MDM_CLUSTER_SINCE: Final[ApiVersion] = (2, 0)
 
+JOINT_STATISTICS_SINCE: Final[ApiVersion] = (2, 5)  # several types in one request
+
+_Sets = tuple[tuple[ApiVersion, tuple[str, ...]], ...]
+
 # One unknown property fails a whole statistics query with 400, so each set holds only what
 # that release and all later ones are known to have.
-_POOL_STATISTICS: Final[tuple[tuple[ApiVersion, tuple[str, ...]], ...]] = (
+_POOL_STATISTICS: Final[_Sets] = (
     (
         (0, 0),
         (
@@ -27,6 +31,9 @@ _POOL_STATISTICS: Final[tuple[tuple[ApiVersion, tuple[str, ...]], ...]] = (
             "degradedFailedCapacityInKb",
             "failedCapacityInKb",
             "movingCapacityInKb",
+            "thinCapacityAllocatedInKm",
+            "userDataReadBwc",
+            "userDataWriteBwc",
         ),
     ),
     (
@@ -38,6 +45,11 @@ _POOL_STATISTICS: Final[tuple[tuple[ApiVersion, tuple[str, ...]], ...]] = (
             "pendingRebalanceCapacityInKb",
         ),
     ),
+)
+
+_SDS_STATISTICS: Final[_Sets] = (((0, 0), ("totalReadBwc", "totalWriteBwc")),)
+_DEVICE_STATISTICS: Final[_Sets] = (
+    ((0, 0), ("avgReadLatencyInMicrosec", "avgWriteLatencyInMicrosec", "fixedReadErrorCount")),
 )
 
 _VERSION: Final = re.compile(r"(\d{1,6})\.(\d{1,6})", re.ASCII)
@@ -54,4 +66,22 @@ def version_text(version: ApiVersion) -> str:
 
 
 def pool_statistics(version: ApiVersion) -> tuple[str, ...]:
-    return tuple(name for since, names in _POOL_STATISTICS if version >= since for name in names)
+    return _known_to(version, _POOL_STATISTICS)
+
+
+def pool_essentials(version: ApiVersion) -> tuple[str, ...]:
+    """What tells whether data is whole, and how full a pool is: in every release."""
+    ornaments = {"thinCapacityAllocatedInKm", "userDataReadBwc", "userDataWriteBwc"}
+    return tuple(name for name in pool_statistics(version) if name not in ornaments)
+
+
+def sds_statistics(version: ApiVersion) -> tuple[str, ...]:
+    return _known_to(version, _SDS_STATISTICS)
+
+
+def device_statistics(version: ApiVersion) -> tuple[str, ...]:
+    return _known_to(version, _DEVICE_STATISTICS)
+
+
+def _known_to(version: ApiVersion, sets: _Sets) -> tuple[str, ...]:
+    return tuple(name for since, names in sets if version >= since for name in names)

@@ -12,7 +12,7 @@ import attrs
 import pytest
 import trio
 
-import adapters.gateway_http
+import adapters.gateway_reader
 from actors.ports import Gateway
 from domain.storage import StorageSnapshot
 from protocol.gateway.errors import (
@@ -282,22 +282,73 @@ async def test_releases_without_the_tree_are_read_list_by_list(world: World) -> 
     assert "GET /api/instances" not in world.seen
 
 
-def test_an_unknown_statistics_property_costs_one_more_request_per_pool(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("wrong", [("pool_statistics",), ("pool_statistics", "pool_essentials")])
+def test_an_unknown_statistics_property_is_asked_for_once(
+    monkeypatch: pytest.MonkeyPatch, wrong: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(
-        adapters.gateway_http, "pool_statistics", lambda _api: ("numOfScsiInitiators",)
-    )
+    for names in wrong:
+        monkeypatch.setattr(adapters.gateway_reader, names, lambda _: ("numOfScsiInitiators",))
     shown: list[StorageSnapshot] = []
 
     async def story(world: World) -> None:
+        world.simulated.set_device_failed("10.0.1.1", "/dev/sdb", failed=True)
         shown.append(await world.gateway.snapshot())
-        world.seen.clear()
-        await world.gateway.snapshot()
-        assert not [call for call in world.seen if "querySelectedStatistics" in call]
+        refused_at = len(world.seen)
+        shown.append(await world.gateway.snapshot())
+        asked = [call for call in world.seen[refused_at:] if "Statistics" in call]
+        assert "POST /api/instances/querySelectedStatistics" not in asked
+        by_each_pool = [call for call in asked if "relationships/Statistics" in call]
+        assert len(by_each_pool) == (1 if len(wrong) == 2 else 0)
 
     in_memory(story, api="3.6")
-    assert shown[0].pools[0].capacity_kb == 3 * 200 * 1024**2
+    for one in shown:
+        assert one.pools[0].capacity_kb == 3 * 200 * 1024**2
+        assert not one.devices[0].good
+
+
+@pytest.mark.parametrize("wrong", ["sds_statistics", "device_statistics"])
+def test_statistics_that_nothing_depends_on_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setattr(adapters.gateway_reader, wrong, lambda _: ("numOfScsiInitiators",))
+
+    async def story(world: World) -> None:
+        first = await world.gateway.snapshot()
+        assert first.data_is_whole
+        assert first.pools[0].capacity_kb
+        world.seen.clear()
+        again = await world.gateway.snapshot()
+        assert again.pools == first.pools
+        kind = "Sds" if wrong == "sds_statistics" else "Device"
+        assert not [call for call in world.seen if f"types/{kind}" in call]
+
+    in_memory(story, api="3.6")
+
+
+@promise_in_memory
+async def test_a_look_costs_few_calls_at_any_size(world: World) -> None:
+    before = await world.gateway.snapshot()
+    domain, pool = before.domains[0].id, before.pools[0].id
+    for n in range(20, 60):
+        sds = await world.gateway.create_sds(
+            domain_id=domain, name=f"sds{n}", addresses=[(f"10.0.1.{n}", "all")]
+        )
+        await world.gateway.add_device(sds_id=sds, pool_id=pool, path="/dev/sdb", name="")
+    world.seen.clear()
+    assert len((await world.gateway.snapshot()).sds) == 43
+    assert len(world.seen) == (5 if world.simulated.api == "2.0" else 4), world.seen
+
+
+@promise_in_memory
+async def test_latencies_of_devices_are_read_each_minute_and_kept_meanwhile(world: World) -> None:
+    first = await world.gateway.snapshot()
+    assert [d.read_us for d in first.devices] == [0, 0, 0]
+    world.skip(61.0)
+    world.seen.clear()
+    again = await world.gateway.snapshot()
+    assert again.devices == first.devices
+    more = 6 if world.simulated.api == "2.0" else 4
+    assert len(world.seen) == more, world.seen
 
 
 def test_statistics_that_leave_out_the_datas_health_are_not_taken_for_good() -> None:

@@ -34,7 +34,10 @@ async def test_creating_twice_gives_the_same_objects(world: World) -> None:
         pool_id = await gateway.create_storage_pool(domain_id=domain_id, name="fast")
         fault_set_id = await gateway.create_fault_set(domain_id=domain_id, name="rack1")
         sds_id = await gateway.create_sds(
-            domain_id=domain_id, name="sds_10.0.4.1", address="10.0.4.1", fault_set_id=fault_set_id
+            domain_id=domain_id,
+            name="sds_10.0.4.1",
+            addresses=[("10.0.4.1", "all")],
+            fault_set_id=fault_set_id,
         )
         device_id = await gateway.add_device(
             sds_id=sds_id, pool_id=pool_id, path="/dev/disk/by-id/scsi-1", name="d1"
@@ -71,12 +74,14 @@ async def test_what_is_taken_by_something_else_is_refused_with_its_name(world: W
     fault_set = await gateway.create_fault_set(domain_id=domain_id, name="rack1")
 
     with refused("sds_10.0.1.1.*10.0.1.1, not at 10.0.9.9"):
-        await gateway.create_sds(domain_id=domain_id, name="sds_10.0.1.1", address="10.0.9.9")
+        await gateway.create_sds(
+            domain_id=domain_id, name="sds_10.0.1.1", addresses=[("10.0.9.9", "all")]
+        )
     with refused("10.0.1.1 already serves as SDS 'sds_10.0.1.1' in protection domain"):
-        await gateway.create_sds(domain_id=other_domain, name="x", address="10.0.1.1")
+        await gateway.create_sds(domain_id=other_domain, name="x", addresses=[("10.0.1.1", "all")])
     with refused("is in fault set .none."):
         await gateway.create_sds(
-            domain_id=domain_id, name="x", address="10.0.1.1", fault_set_id=fault_set
+            domain_id=domain_id, name="x", addresses=[("10.0.1.1", "all")], fault_set_id=fault_set
         )
     with refused("another protection domain"):
         await gateway.create_fault_set(domain_id=other_domain, name="rack1")
@@ -90,7 +95,9 @@ async def test_what_is_taken_by_something_else_is_refused_with_its_name(world: W
 @promise
 async def test_an_sds_that_is_there_under_another_name_is_adopted(world: World) -> None:
     domain_id, _, sds_id = await world.pool_and_sds()
-    made = await world.gateway.create_sds(domain_id=domain_id, name="sds_by_us", address="10.0.1.1")
+    made = await world.gateway.create_sds(
+        domain_id=domain_id, name="sds_by_us", addresses=[("10.0.1.1", "all")]
+    )
     assert made == sds_id
 
 
@@ -118,7 +125,9 @@ async def test_names_that_do_not_fit_are_refused_before_anything_is_sent(world: 
     with refused("at most 31"):
         await world.gateway.create_fault_set(domain_id=domain_id, name=long)
     with refused("at most 31"):
-        await world.gateway.create_sds(domain_id=domain_id, name=long, address="10.0.4.1")
+        await world.gateway.create_sds(
+            domain_id=domain_id, name=long, addresses=[("10.0.4.1", "all")]
+        )
     with refused("at most 31"):
         await world.gateway.add_device(sds_id=sds_id, pool_id=pool_id, path="/dev/x", name=long)
     with refused("at most 31"):

@@ -91,7 +91,7 @@ def test_a_device_is_asked_for_with_the_small_n() -> None:
 
 
 def test_an_sds_with_one_address_serves_all_roles() -> None:
-    made = body_of(requests.create_sds(domain_id="1", name="s", address="10.0.0.4"))
+    made = body_of(requests.create_sds(domain_id="1", name="s", addresses=[("10.0.0.4", "all")]))
     assert made["sdsIpList"] == [{"SdsIp": {"ip": "10.0.0.4", "role": "all"}}]
     assert "faultSetId" not in made
 
@@ -132,6 +132,8 @@ def test_no_request_ever_holds_a_force_field(text: str, other: str, late: int) -
         "ApiVersion": (4, 5) if late else (2, 0),
         "ObjectType": "Device",
         "Sequence[str]": [text, other],
+        "Sequence[tuple[str, str]]": [(text, other)],
+        "Mapping[ObjectType, Sequence[str]]": {"Device": [text, other]},
     }
     called = 0
     for builder in _builders():

@@ -8,6 +8,7 @@ import ssl
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import trustme
 
 from adapters.gateway_http import HttpGateway
 from adapters.gateway_tls import (
+    Seen,
     fetch_fingerprint,
     fingerprint_of,
     gateway_client,
@@ -61,10 +63,16 @@ class Place:
             )
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - certificates are judged by OpenSSL's own clock
+
+
 @asynccontextmanager
-async def served() -> AsyncIterator[Place]:
-    ca = trustme.CA()
-    issued = ca.issue_cert("127.0.0.1")
+async def served(
+    *, ca: trustme.CA | None = None, ends_in: timedelta = timedelta(days=365)
+) -> AsyncIterator[Place]:
+    ca = ca or trustme.CA()
+    issued = ca.issue_cert("127.0.0.1", not_after=_now() + ends_in)
     certificate = issued.cert_chain_pems[0].bytes()
     simulated = SimulatedGateway(
         api="2.5",
@@ -112,7 +120,7 @@ async def test_without_a_pin_and_a_ca_nothing_is_trusted() -> None:
     async with served() as place:
         client = gateway_client(ca_file=None, fingerprint=None)
         async with place.gateway(client) as gateway:
-            with pytest.raises(GatewayCertificateError, match="but none is pinned"):
+            with pytest.raises(GatewayCertificateError, match="but none is expected"):
                 await gateway.snapshot()
         assert place.simulated.calls == 0
 
@@ -126,6 +134,62 @@ async def test_every_new_connection_is_checked() -> None:
             with pytest.raises(GatewayCertificateError):
                 await moved.snapshot()
         assert second.simulated.calls == 0
+
+
+async def test_each_of_several_gateways_has_its_own_pin() -> None:
+    pinned: dict[str, str] = {}
+
+    async def pin(place: str, fingerprint: str) -> None:
+        await trio.lowlevel.checkpoint()
+        pinned[place] = fingerprint
+
+    async with served() as first, served() as second:
+        client = gateway_client(ca_file=None, fingerprint=None, pin=pin)
+        async with first.gateway(client) as gateway:
+            await gateway.snapshot()
+            moved = attrs.evolve(gateway, base_url=f"https://127.0.0.1:{second.port}")
+            await moved.snapshot()
+    assert pinned == {
+        f"127.0.0.1:{first.port}": first.fingerprint,
+        f"127.0.0.1:{second.port}": second.fingerprint,
+    }
+
+
+async def test_several_certificates_may_be_named() -> None:
+    async with served() as first, served() as second:
+        both = f"{first.fingerprint},{second.fingerprint}"
+        async with first.gateway(gateway_client(ca_file=None, fingerprint=both)) as gateway:
+            assert (await gateway.snapshot()).pools
+            moved = attrs.evolve(gateway, base_url=f"https://127.0.0.1:{second.port}")
+            assert (await moved.snapshot()).pools
+
+
+async def test_a_snapshot_tells_when_the_certificate_expires() -> None:
+    seen = Seen()
+    async with served(ends_in=timedelta(days=9)) as place:
+        client = gateway_client(ca_file=None, fingerprint=place.fingerprint, seen=seen)
+        async with place.gateway(client) as gateway:
+            shown = await attrs.evolve(gateway, seen=seen).snapshot()
+    left_s = shown.certificate_ends - _now().timestamp()
+    assert 8 * 86400 < left_s <= 9 * 86400
+    assert shown.fingerprint == place.fingerprint
+
+
+async def test_an_expired_certificate_stops_calls_until_it_is_renewed(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    trusted = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(trusted))
+    client = gateway_client(ca_file=str(trusted), fingerprint=None)
+    async with (
+        served(ca=ca, ends_in=-timedelta(days=1)) as place,
+        place.gateway(client) as gateway,
+        served(ca=ca) as renewed,
+    ):
+        with pytest.raises(GatewayCertificateError, match=r"has expired.*renew it"):
+            await gateway.snapshot()
+        assert place.simulated.calls == 0
+        moved = attrs.evolve(gateway, base_url=f"https://127.0.0.1:{renewed.port}")
+        assert (await moved.snapshot()).pools
 
 
 async def test_a_ca_file_is_enough_and_must_fit(tmp_path: Path) -> None:
