@@ -159,10 +159,14 @@ class OfferTally:
 
 @attrs.frozen(kw_only=True)
 class GatewaySnapshot:
-    """`storage` is the last good one; `error` is empty while polls succeed."""
+    """`storage` is the last good one; `error` is empty while polls succeed.
+
+    `fault`: unreachable, login, certificate, protocol, system; "" without an error.
+    """
 
     storage: StorageSnapshot | None = None
     error: str = ""
+    fault: str = ""
     since: float = 0.0
 
 
@@ -175,6 +179,8 @@ class Condition:
     subject: str  # pool, agent, ... or ""
     text: str
     since: float
+    cure: str = ""  # what to do
+    objects: tuple[str, ...] = ()  # what is affected, where that is more than the subject
 
 
 @attrs.frozen(kw_only=True)

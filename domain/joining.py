@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from domain.storage import StorageSnapshot
+from domain.storage import PoolState, StorageSnapshot
 
 NAME_TAIL_CHARACTERS: Final = 18  # with a dash and 12 hex digits: 31, the most a name may have
 
@@ -61,8 +61,19 @@ class CreateDomain:
 
 @attrs.frozen
 class CreatePool:
+    """Without media type and spare: as the Gateway makes it by itself."""
+
     domain_id: str
     name: str
+    media_type: str = ""
+    spare_percent: int = 0
+
+
+@attrs.frozen
+class SetThresholds:
+    pool_id: str
+    high: int
+    critical: int
 
 
 @attrs.frozen
@@ -75,8 +86,22 @@ class CreateFaultSet:
 class CreateSds:
     domain_id: str
     name: str
-    address: str
+    addresses: tuple[SdsAddress, ...]
     fault_set: str
+
+
+@attrs.frozen
+class AddSdsAddress:
+    sds_id: str
+    address: str
+    role: str
+
+
+@attrs.frozen
+class SetSdsRole:
+    sds_id: str
+    address: str
+    role: str
 
 
 @attrs.frozen
@@ -85,12 +110,19 @@ class AddDevice:
     pool_id: str
     path: str
     name: str
+    test_mode: str = ""
 
 
 @attrs.frozen
 class ApproveSdc:
     guid: str
     address: str
+
+
+@attrs.frozen
+class NameSdc:
+    sdc_id: str
+    name: str
 
 
 @attrs.frozen
@@ -108,22 +140,29 @@ class Joined:
     sds_id: str
 
 
-Act = (
+Change = (
     CreateDomain
     | CreatePool
+    | SetThresholds
     | CreateFaultSet
     | CreateSds
+    | AddSdsAddress
+    | SetSdsRole
     | AddDevice
     | ApproveSdc
-    | Wait
-    | Refuse
-    | Joined
+    | NameSdc
 )
+Act = Change | Wait | Refuse | Joined
 
 
 def sds_name(address: str) -> str:
     """`sds_<ip>`, as the original named them."""
     return f"sds_{address}"
+
+
+def probe_name(host: str) -> str:
+    """Of the host's probe volume: at most 31 characters, and no collisions by cutting."""
+    return f"probe-{hashlib.sha256(host.encode()).hexdigest()[:20]}"
 
 
 def device_name(host: str, path: str) -> str:
@@ -151,20 +190,36 @@ def _serve(storage: StorageSnapshot, spec: JoinSpec) -> Act:
     if not domain.active:
         return Refuse(f"protection domain {spec.domain} is inactive: activate it")
     pools = {p.name: p for p in storage.pools if p.domain_id == domain.id}
-    for name in spec.pools:
-        if name not in pools:
-            return CreatePool(domain.id, name)
+    if (act := _next_for_pools(pools, domain.id, spec)) is not None:
+        return act
+    wanted = spec.addresses or (SdsAddress(ip=spec.address),)
+    if spec.address not in {one.ip for one in wanted}:
+        return Refuse(
+            f"the addresses of the SDS ({', '.join(one.ip for one in wanted)}) leave out "
+            f"{spec.address}, by which Mesos knows the host: name it, too"
+        )
     sds = storage.sds_at(spec.address)
     if sds is None:
-        return CreateSds(domain.id, sds_name(spec.address), spec.address, spec.fault_set)
+        return CreateSds(domain.id, sds_name(spec.address), wanted, spec.fault_set)
     if sds.domain_id != domain.id:
         return Refuse(
             f"SDS {sds.name} at {spec.address} serves another protection domain than "
             f"{spec.domain}; an SDS can't be moved: remove it there first, or name its domain"
         )
+    for one in spec.addresses:
+        if one.ip not in sds.roles:
+            return AddSdsAddress(sds.id, one.ip, one.role)
+        if sds.roles[one.ip] != one.role:
+            return SetSdsRole(sds.id, one.ip, one.role)
     if not sds.good:
         return Wait(f"SDS {sds.name} is not healthy yet ({sds.detail})")
-    there = {d.path: d for d in storage.devices if d.sds_id == sds.id}
+    return _give_devices(storage, spec, sds.id, pools) or Joined(sds.id)
+
+
+def _give_devices(
+    storage: StorageSnapshot, spec: JoinSpec, sds_id: str, pools: Mapping[str, PoolState]
+) -> AddDevice | Refuse | Wait | None:
+    there = {d.path: d for d in storage.devices_of(sds_id)}
     for path, pool in spec.devices.items():
         if path not in there and pool not in pools:
             return Refuse(
@@ -172,10 +227,27 @@ def _serve(storage: StorageSnapshot, spec: JoinSpec) -> Act:
                 "and the agent's attributes no longer name: name the pool again, or create it"
             )
         if path not in there:
-            return AddDevice(sds.id, pools[pool].id, path, device_name(spec.host, path))
+            name = device_name(spec.host, path)
+            return AddDevice(sds_id, pools[pool].id, path, name, spec.device_test)
         if not there[path].good:
             return Wait(f"device {path} is not ready yet ({there[path].detail})")
-    return Joined(sds.id)
+    return None
+
+
+def _next_for_pools(
+    pools: Mapping[str, PoolState], domain_id: str, spec: JoinSpec
+) -> CreatePool | SetThresholds | None:
+    described = {one.name: one for one in spec.pool_specs}
+    for name in spec.pools:
+        wish = described.get(name, PoolSpec(name=name))
+        pool = pools.get(name)
+        if pool is None:
+            return CreatePool(domain_id, name, wish.media_type, wish.spare_percent)
+        is_told = bool(pool.high_percent and pool.critical_percent)
+        wanted = (wish.capacity_high, wish.capacity_critical)
+        if all(wanted) and is_told and wanted != (pool.high_percent, pool.critical_percent):
+            return SetThresholds(pool.id, *wanted)
+    return None
 
 
 def _consume(storage: StorageSnapshot, spec: JoinSpec, sds_id: str) -> Act:
@@ -191,4 +263,11 @@ def _consume(storage: StorageSnapshot, spec: JoinSpec, sds_id: str) -> Act:
         return ApproveSdc(sdc.guid, spec.address)
     if not sdc.connected:
         return Wait(f"SDC {spec.sdc_guid} is listed, but not connected to the MDM")
+    if spec.sdc_name and sdc.name != spec.sdc_name:
+        if any(other.name == spec.sdc_name for other in storage.sdcs):
+            return Refuse(
+                f"another SDC is called {spec.sdc_name} already: name it differently, or "
+                "rename the other one"
+            )
+        return NameSdc(sdc.id, spec.sdc_name)
     return Joined(sds_id)

@@ -44,7 +44,8 @@ class Gone:
     """Neither its SDS nor its SDC is listed any more."""
 
 
-Act = UnmapProbe | RemoveProbe | RemoveSds | RemoveSdc | Wait | Gone
+Change = UnmapProbe | RemoveProbe | RemoveSds | RemoveSdc
+Act = Change | Wait | Gone
 
 
 def next_act(storage: StorageSnapshot, spec: JoinSpec, probe: str) -> Act:

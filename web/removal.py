@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from actors.board import AgentSnapshot, Board
-from actors.gateway_poller import probe_name
-from domain import leaving
+from domain import joining, leaving
 from domain.joining import JoinSpec, Wait
 from domain.storage import StorageSnapshot
 
@@ -49,7 +48,7 @@ def why_not_gone(agent: AgentSnapshot) -> str:
 def _waits_for(storage: StorageSnapshot | None, spec: JoinSpec) -> str:
     if storage is None:
         return UNSEEN
-    act = leaving.next_act(storage, spec, probe_name(spec.host))
+    act = leaving.next_act(storage, spec, joining.probe_name(spec.host))
     return act.sentence if isinstance(act, Wait) else ""
 
 

@@ -11,12 +11,12 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.board import AgentSnapshot, Board
-from actors.gateway_poller import RETRY_CEILING_S, GatewayPoller, probe_name
+from actors.gateway_poller import RETRY_CEILING_S, GatewayPoller
 from actors.mailbox import Mailbox
 from actors.messages import GateInbox, PollerInbox, Refresh, SnapshotTaken, StorageRequest
 from actors.supervision import supervise
 from domain.inbox import AgentInbox, StorageAnswer
-from domain.joining import JoinSpec
+from domain.joining import JoinSpec, probe_name
 from domain.progress import STORAGE_PATIENCE_S
 from simulation.gateway import Api
 from simulation.http_server import Reply

@@ -10,13 +10,19 @@ from hypothesis import strategies as st
 from domain import joining
 from domain.joining import (
     AddDevice,
+    AddSdsAddress,
     ApproveSdc,
     CreateDomain,
     CreatePool,
     CreateSds,
     Joined,
     JoinSpec,
+    NameSdc,
+    PoolSpec,
     Refuse,
+    SdsAddress,
+    SetSdsRole,
+    SetThresholds,
     Wait,
     device_name,
     next_act,
@@ -74,7 +80,7 @@ WHOLE = attrs.evolve(SERVING, sdcs=(SdcState(id="c1", guid=GUID, connected=True)
         (attrs.evolve(WITH_POOLS, pools=()), CreatePool("d1", "p")),
         (attrs.evolve(WITH_POOLS, pools=WITH_POOLS.pools[:1]), CreatePool("d1", "q")),
         (attrs.evolve(WITH_POOLS, pools=WITH_POOLS.pools[1:]), CreatePool("d1", "p")),
-        (WITH_POOLS, CreateSds("d1", "sds_10.0.0.1", "10.0.0.1", "rack1")),
+        (WITH_POOLS, CreateSds("d1", "sds_10.0.0.1", (SdsAddress(ip="10.0.0.1"),), "rack1")),
         (
             WITH_SDS,
             AddDevice("s1", "p1", "/dev/disk/by-id/one", device_name("a1", "/dev/disk/by-id/one")),
@@ -233,6 +239,26 @@ specs = st.builds(
     pools=st.lists(st.sampled_from(POOLS), unique=True).map(tuple),
     fault_set=st.sampled_from(["", "rack1"]),
     devices=st.dictionaries(st.sampled_from(PATHS), st.sampled_from(POOLS)),
+    pool_specs=st.lists(
+        st.builds(
+            PoolSpec,
+            name=st.sampled_from(POOLS),
+            spare_percent=st.sampled_from([0, 34]),
+            capacity_high=st.sampled_from([0, 70]),
+            capacity_critical=st.sampled_from([0, 85]),
+        ),
+        max_size=2,
+    ).map(tuple),
+    addresses=st.lists(
+        st.builds(
+            SdsAddress,
+            ip=st.sampled_from([*ADDRESSES, "10.9.0.1"]),
+            role=st.sampled_from(["all", "sdsOnly"]),
+        ),
+        max_size=3,
+        unique_by=lambda one: one.ip,
+    ).map(tuple),
+    sdc_name=st.sampled_from(["", "client-1"]),
     sdc_guid=st.sampled_from(["", GUID]),
 )
 
@@ -248,11 +274,42 @@ def carried_out(storage: StorageSnapshot, act: joining.Act, spec: JoinSpec) -> S
             assert all((p.domain_id, p.name) != (domain_id, name) for p in storage.pools)
             pool = PoolState(id=f"{domain_id}-{name}", name=name, domain_id=domain_id)
             return attrs.evolve(storage, pools=(*storage.pools, pool))
-        case CreateSds(domain_id=domain_id, name=name, address=address):
-            assert storage.sds_at(address) is None, "an address has one SDS in one domain"
-            assert address == spec.address
-            sds = SdsState(id=name, name=name, domain_id=domain_id, addresses=(address,), good=True)
+        case SetThresholds(pool_id=pool_id, high=high, critical=critical):
+            changed = [
+                attrs.evolve(p, high_percent=high, critical_percent=critical)
+                if p.id == pool_id
+                else p
+                for p in storage.pools
+            ]
+            assert tuple(changed) != storage.pools
+            return attrs.evolve(storage, pools=tuple(changed))
+        case CreateSds(domain_id=domain_id, name=name, addresses=addresses):
+            roles = {one.ip: one.role for one in addresses}
+            assert storage.sds_at(spec.address) is None, "an address has one SDS in one domain"
+            assert spec.address in roles
+            sds = SdsState(
+                id=name,
+                name=name,
+                domain_id=domain_id,
+                addresses=tuple(roles),
+                roles=roles,
+                good=True,
+            )
             return attrs.evolve(storage, sds=(*storage.sds, sds))
+        case AddSdsAddress(address=ip, role=role) | SetSdsRole(address=ip, role=role):
+            mine = storage.sds_at(spec.address)
+            assert mine is not None
+            assert mine.id == act.sds_id
+            assert (ip in mine.roles) is isinstance(act, SetSdsRole)
+            assert mine.roles.get(ip) != role
+            roles = {**mine.roles, ip: role}
+            grown = attrs.evolve(mine, roles=roles, addresses=tuple(roles))
+            others = tuple(s for s in storage.sds if s.id != mine.id)
+            return attrs.evolve(storage, sds=(*others, grown))
+        case NameSdc(sdc_id=sdc_id, name=name):
+            assert all(s.name != name for s in storage.sdcs)
+            named = (attrs.evolve(s, name=name) if s.id == sdc_id else s for s in storage.sdcs)
+            return attrs.evolve(storage, sdcs=tuple(named))
         case AddDevice(sds_id=sds_id, pool_id=pool_id, path=path):
             assert all((d.sds_id, d.path) != (sds_id, path) for d in storage.devices)
             mine = storage.sds_at(spec.address)
@@ -276,14 +333,16 @@ def test_from_any_cluster_a_bounded_number_of_acts_leads_to_an_answer(
 ) -> None:
     """Never makes what exists, never touches another address, never moves an SDS."""
     before = storage
-    for _ in range(len(DOMAINS) + len(POOLS) + len(PATHS) + 3):
+    for _ in range(len(DOMAINS) + 2 * len(POOLS) + len(PATHS) + 8):
         act = next_act(storage, spec)
         if isinstance(act, Joined | Wait | Refuse):
             break
         storage = carried_out(storage, act, spec)
     else:
         raise AssertionError("it does not come to an end")
-    assert set(before.sds) <= set(storage.sds)
+    assert {(s.id, s.domain_id) for s in before.sds} <= {(s.id, s.domain_id) for s in storage.sds}
+    touched = [s for s in before.sds if s not in storage.sds]
+    assert all(spec.address in s.addresses for s in touched)
     assert set(before.devices) <= set(storage.devices)
     if isinstance(act, Joined) and spec.domain and spec.devices:
         mine = storage.sds_at(spec.address)
@@ -291,9 +350,81 @@ def test_from_any_cluster_a_bounded_number_of_acts_leads_to_an_answer(
         assert mine.good
         there = {d.path for d in storage.devices if d.sds_id == mine.id and d.good}
         assert set(spec.devices) <= there
+        assert all(mine.roles[one.ip] == one.role for one in spec.addresses)
     if isinstance(act, Joined) and spec.sdc_guid:
         sdc = storage.sdc_by_guid(spec.sdc_guid)
         assert sdc is not None
         assert sdc.connected
+        assert spec.sdc_name in {"", sdc.name}
     if isinstance(act, Wait | Refuse):
         assert act.sentence
+
+
+# -- what a layout may ask for besides ------------------------------------------------------------
+
+DESCRIBED = attrs.evolve(
+    SPEC,
+    pool_specs=(
+        PoolSpec(
+            name="p",
+            media_type="SSD",
+            spare_percent=34,
+            capacity_high=70,
+            capacity_critical=85,
+        ),
+    ),
+)
+
+
+def test_a_pool_is_made_as_it_is_described_and_kept_at_its_thresholds() -> None:
+    assert next_act(attrs.evolve(WITH_POOLS, pools=()), DESCRIBED) == CreatePool(
+        "d1", "p", "SSD", 34
+    )
+
+    def at(high: int, critical: int) -> StorageSnapshot:
+        pool = attrs.evolve(WITH_POOLS.pools[0], high_percent=high, critical_percent=critical)
+        return attrs.evolve(WHOLE, pools=(pool, *WHOLE.pools[1:]))
+
+    assert next_act(at(80, 90), DESCRIBED) == SetThresholds("p1", 70, 85)
+    assert next_act(at(70, 85), DESCRIBED) == Joined("s1")
+    assert next_act(at(0, 0), DESCRIBED) == Joined("s1"), "a release that does not show them"
+    assert next_act(at(80, 90), SPEC) == Joined("s1"), "nobody asked"
+
+
+def test_the_addresses_of_an_sds_get_their_roles_and_hold_the_hosts_own() -> None:
+    two = attrs.evolve(
+        SPEC,
+        addresses=(
+            SdsAddress(ip="10.0.0.1", role="sdcOnly"),
+            SdsAddress(ip="10.9.0.1", role="sdsOnly"),
+        ),
+    )
+    made = next_act(WITH_POOLS, two)
+    assert isinstance(made, CreateSds)
+    assert made.addresses == two.addresses
+    one = attrs.evolve(SDS, roles={"10.0.0.1": "all"})
+    assert next_act(attrs.evolve(WHOLE, sds=(one,)), two) == SetSdsRole("s1", "10.0.0.1", "sdcOnly")
+    half = attrs.evolve(SDS, roles={"10.0.0.1": "sdcOnly"})
+    assert next_act(attrs.evolve(WHOLE, sds=(half,)), two) == AddSdsAddress(
+        "s1", "10.9.0.1", "sdsOnly"
+    )
+    refused = next_act(WHOLE, attrs.evolve(SPEC, addresses=(SdsAddress(ip="10.9.0.1"),)))
+    assert isinstance(refused, Refuse)
+    assert "leave out 10.0.0.1" in refused.sentence
+
+
+def test_a_client_is_named_once_it_is_there_unless_the_name_is_taken() -> None:
+    named = attrs.evolve(SPEC, sdc_name="a1")
+    assert next_act(WHOLE, named) == NameSdc("c1", "a1")
+    other = SdcState(id="c2", guid="F" * 36, name="a1", connected=True)
+    refused = next_act(attrs.evolve(WHOLE, sdcs=(*WHOLE.sdcs, other)), named)
+    assert isinstance(refused, Refuse)
+    assert "called a1 already" in refused.sentence
+    done = attrs.evolve(WHOLE.sdcs[0], name="a1")
+    assert next_act(attrs.evolve(WHOLE, sdcs=(done,)), named) == Joined("s1")
+
+
+def test_a_devices_test_is_passed_on() -> None:
+    act = next_act(WITH_SDS, attrs.evolve(SPEC, device_test="testOnly"))
+    assert isinstance(act, AddDevice)
+    assert act.test_mode == "testOnly"
