@@ -362,6 +362,9 @@ class Settings:
         "health.capacity-high", 80, kinds.PERCENT, "Used percent of a pool that warn.")
     health_capacity_critical: int = row(
         "health.capacity-critical", 90, kinds.PERCENT, "Used percent of a pool that alarm.")
+    health_overallocation: int = row(
+        "health.overallocation", 200, whole(100, 100000, "PERCENT"),
+        "Percent of what a pool holds that its thin volumes may grow to before it warns.")
 
     aws_accesskey: Secret = unbuilt_row(
         "aws.accesskey", NO_SECRET, kinds.SECRET, "AWS_ACCESS_KEY", AWS)

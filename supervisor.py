@@ -36,7 +36,7 @@ from actors.registration import Registration
 from actors.rollout_gate import RolloutGate
 from actors.roster import Roster
 from actors.supervision import EndOfServiceError, supervise
-from domain import health, inbox, records, rollout
+from domain import inbox, records, rollout, storage_health
 from domain.agent import AgentRecord
 from domain.closing import Wish
 from domain.rules import Rules
@@ -47,11 +47,9 @@ FRAMEWORK_NAME: Final = "ScaleIO Framework"  # the original's: shown in Mesos, f
 EXIT_STORE: Final = 5
 EDGE_PATIENCE_S: Final = 5.0  # for the web server's last answers; Marathon kills after 10 to 30 s
 JOURNAL_PATIENCE_S: Final = 3.0  # for the writes in hand
-BROKER_MAILBOX: Final = 1024  # one OFFERS event is one message; updates come one by one
-WRITER_MAILBOX: Final = 1024
+MAILBOX: Final = 1024  # one OFFERS event is one message; updates come one by one
 ROSTER_MAILBOX: Final = 16384  # one observation per offer of the largest event
 GATE_MAILBOX: Final = 4096
-POLLER_MAILBOX: Final = 1024
 
 log = structlog.get_logger()
 
@@ -97,10 +95,10 @@ class Service:
             store=outside.store, mailbox=self._box("journal", "journal", 1024), chance=rng
         )
         self.broker_box: Mailbox[messages.BrokerInbox] = self._box(
-            "offer-broker", "offer_broker", BROKER_MAILBOX
+            "offer-broker", "offer_broker", MAILBOX
         )
         self.writer_box: Mailbox[messages.WriterInbox] = self._box(
-            "master-writer", "master_link", WRITER_MAILBOX
+            "master-writer", "master_link", MAILBOX
         )
         self.roster_box: Mailbox[messages.RosterInbox] = self._box(
             "roster", "roster", ROSTER_MAILBOX
@@ -109,7 +107,7 @@ class Service:
             "rollout-gate", "rollout_gate", GATE_MAILBOX
         )
         self.poller_box: Mailbox[messages.PollerInbox] = self._box(
-            "gateway-poller", "gateway_poller", POLLER_MAILBOX
+            "gateway-poller", "gateway_poller", MAILBOX
         )
         self.health_box: Mailbox[messages.HealthInbox] = self._box(
             "health-monitor", "health_monitor", 16
@@ -234,6 +232,7 @@ class Service:
             mailbox=self.poller_box,
             gateway=outside.gateway,
             gate=self.gate_box,
+            health=self.health_box,
             agents=self.household.mailbox_of,
             board=board,
             chance=outside.chance.rng,
@@ -245,10 +244,12 @@ class Service:
             mailbox=self.health_box,
             board=board,
             agents=self.household.mailbox_of,
-            limits=health.Limits(
+            limits=storage_health.Limits(
                 capacity_high=settings.health_capacity_high,
                 capacity_critical=settings.health_capacity_critical,
+                overallocation=settings.health_overallocation,
             ),
+            wall=outside.chance.wall,
             store_fault=lambda: self.journal.fault,
             store_bound=outside.store.kind == "sqlite",
         )

@@ -13,7 +13,15 @@ import trio
 from actors import storage_acts as acts
 from actors.board import Board, GatewaySnapshot
 from actors.mailbox import Mailbox
-from actors.messages import GateInbox, PollerInbox, Refresh, SnapshotTaken, StorageRequest
+from actors.messages import (
+    GateInbox,
+    HealthInbox,
+    Look,
+    PollerInbox,
+    Refresh,
+    SnapshotTaken,
+    StorageRequest,
+)
 from actors.ports import Gateway
 from domain import joining, leaving, polling
 from domain.agent import Phase
@@ -45,6 +53,7 @@ class GatewayPoller:
     mailbox: Mailbox[PollerInbox]
     gateway: Gateway
     gate: Mailbox[GateInbox]
+    health: Mailbox[HealthInbox]
     agents: Callable[[str], Mailbox[AgentInbox] | None]
     board: Board
     chance: random.Random
@@ -99,6 +108,7 @@ class GatewayPoller:
                 since=trio.current_time(),
             )
             self.board.touch()
+        self.health.offer(Look())
 
     async def _look(self) -> StorageSnapshot:
         began = trio.current_time()
@@ -122,6 +132,7 @@ class GatewayPoller:
         self.board.gateway = GatewaySnapshot(storage=storage, since=since)
         self.board.touch()
         self.gate.offer(SnapshotTaken())
+        self.health.offer(Look())
         return storage
 
     def _check_system(self, storage: StorageSnapshot) -> None:

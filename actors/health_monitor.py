@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -12,11 +12,18 @@ import trio
 from actors.board import Board, Condition
 from actors.mailbox import Mailbox
 from actors.messages import HealthInbox
-from domain import health, inbox
+from domain import health, inbox, storage_health
+from domain.conditions import Entry, Ledger
 from domain.inbox import AgentInbox
+from domain.storage import StorageSnapshot
+from domain.trends import HOUR_S, Trend, time_to, time_to_zero
 from protocol.mesos.session import State
 
 LOOK_EVERY_S: Final = 10.0
+FILL_EVERY_S: Final = 300.0  # 72 readings: the line goes through the last six hours
+FILL_SPAN_S: Final = HOUR_S
+MOVE_EVERY_S: Final = 20.0
+MOVE_SPAN_S: Final = 60.0
 DOUBT_AFTER_S: Final = 60.0  # a service restart or a poll in between is no reason
 DOUBT_EVERY_S: Final = 300.0
 
@@ -25,49 +32,69 @@ log = structlog.get_logger()
 
 @attrs.define
 class HealthMonitor:
+    """`wall`: unix seconds, to compare clocks and certificates with."""
+
     mailbox: Mailbox[HealthInbox]
     board: Board
     agents: Callable[[str], Mailbox[AgentInbox] | None]
-    limits: health.Limits
+    limits: storage_health.Limits
+    wall: Callable[[], float]
     store_fault: Callable[[], str]
     store_bound: bool
+    _ledger: Ledger = attrs.field(factory=Ledger)
+    _fill: dict[str, Trend] = attrs.field(factory=dict)  # by pool id: KB in use
+    _move: dict[str, Trend] = attrs.field(factory=dict)  # by pool id: KB that a rebuild has to move
     _suspect_since: dict[str, float] = attrs.field(factory=dict)
-    _down_since: dict[str, float] = attrs.field(factory=dict)
 
     async def run(self) -> None:
         while True:
-            with trio.move_on_after(LOOK_EVERY_S):
+            due = self._ledger.due()
+            now = trio.current_time()
+            pause_s = LOOK_EVERY_S if due is None else min(LOOK_EVERY_S, max(0.1, due - now))
+            with trio.move_on_after(pause_s):
                 await self.mailbox.receive()
             self._look()
 
     def _look(self) -> None:
         now = trio.current_time()
-        views, closing = self._views(now), self.board.closing
+        views, closing = self._views(), self.board.closing
         away = self.board.link.state != "subscribed"
         wanted = closing is None or not closing.is_torn_down  # then nobody subscribes any more
         removed = self.board.link.state == State.REMOVED.value
+        gateway = self.board.gateway
         scene = health.Scene(
-            link_down_for_s=self._lasting("link", now, away and wanted),
+            link_down=away and wanted,
             link_detail=self.board.link.detail,
             framework_removed=removed and (closing is None or closing.stage == "ordered"),
-            gateway_down_for_s=self._lasting("gateway", now, bool(self.board.gateway.error)),
-            gateway_error=self.board.gateway.error,
+            gateway_error=gateway.error,
+            gateway_fault=gateway.fault,
+            gateway_skew_s=self._gateway_skew_s(gateway.storage),
+            certificate_left_s=self._certificate_left_s(gateway.storage),
             store_fault=self.store_fault(),
             store_bound_to_host=self.store_bound,
-            storage=self.board.gateway.storage,
+            storage=gateway.storage,
+            outlooks=self._outlooks(gateway.storage),
             agents=views,
         )
-        standing = {(c.name, c.subject): c for c in self.board.conditions}
-        conditions = tuple(
-            self._condition(finding, standing, now)
-            for finding in health.judge(scene, self.limits, standing)
-        )
+        findings = health.judge(scene, self.limits, self._ledger.keys())
+        self._ledger = self._ledger.after(findings, now)
+        conditions = tuple(_condition(entry) for entry in self._ledger.standing())
         if conditions != self.board.conditions:
-            self.board.conditions = conditions
-            self.board.touch()
+            self._tell(conditions)
         self._doubt(views, now)
 
-    def _views(self, now: float) -> tuple[health.AgentView, ...]:
+    def _tell(self, conditions: tuple[Condition, ...]) -> None:
+        before = {(one.name, one.subject) for one in self.board.conditions}
+        for one in conditions:
+            if (one.name, one.subject) not in before:
+                log.warning("condition", name=one.name, subject=one.subject, text=one.text)
+        stands = {(one.name, one.subject) for one in conditions}
+        for name, subject in sorted(before - stands):
+            log.info("condition is over", name=name, subject=subject)
+        self.board.conditions = conditions
+        self.board.touch()
+
+    def _views(self) -> tuple[health.AgentView, ...]:
         return tuple(
             health.AgentView(
                 host=shown.host,
@@ -77,33 +104,50 @@ class HealthMonitor:
                 sdc_guid=shown.facts.sdc_guid if shown.facts else "",
                 missing=shown.missing,
                 later=shown.later,
-                later_for_s=self._lasting(f"later {shown.host}", now, bool(shown.later)),
+                skew_s=shown.facts.clock - shown.surveyed
+                if shown.facts and shown.facts.clock
+                else 0.0,
             )
             for _, shown in sorted(self.board.agents.items())
         )
 
-    def _lasting(self, what: str, now: float, wrong: bool) -> float:  # noqa: FBT001 - a reading
-        if not wrong:
-            self._down_since.pop(what, None)
+    def _gateway_skew_s(self, storage: StorageSnapshot | None) -> float:
+        """As of the last look at the Gateway, whose own clock it told then."""
+        if storage is None or not storage.gateway_time:
             return 0.0
-        return now - self._down_since.setdefault(what, now)
+        return storage.gateway_time - (self.wall() - (trio.current_time() - storage.taken_at))
 
-    def _condition(
-        self,
-        finding: health.Finding,
-        standing: dict[tuple[str, str], Condition],
-        now: float,
-    ) -> Condition:
-        old = standing.get((finding.name, finding.subject))
-        if old is None:
-            log.warning("condition", name=finding.name, subject=finding.subject, text=finding.text)
-        return Condition(
-            name=finding.name,
-            severity=finding.severity,
-            subject=finding.subject,
-            text=finding.text,
-            since=old.since if old else now,
-        )
+    def _certificate_left_s(self, storage: StorageSnapshot | None) -> float | None:
+        if storage is None or not storage.certificate_ends:
+            return None
+        return storage.certificate_ends - self.wall()
+
+    def _outlooks(self, storage: StorageSnapshot | None) -> Mapping[str, storage_health.Outlook]:
+        pools = storage.pools if storage is not None else ()
+        taken_at = storage.taken_at if storage is not None else 0.0
+        known = {pool.id for pool in pools}
+        for trends in (self._fill, self._move):
+            for pool_id in trends.keys() - known:
+                del trends[pool_id]
+        found = {}
+        for pool in pools:
+            fill = self._fill.get(pool.id, Trend(every_s=FILL_EVERY_S))
+            self._fill[pool.id] = fill = fill.after(taken_at, pool.in_use_kb)
+            if pool.moving_kb:
+                move = self._move.get(pool.id, Trend(every_s=MOVE_EVERY_S))
+                self._move[pool.id] = move.after(taken_at, pool.moving_kb)
+            else:
+                self._move.pop(pool.id, None)  # the next one is another one
+            left_kb = storage_health.usable_kb(pool) - pool.in_use_kb
+            found[pool.id] = storage_health.Outlook(
+                full_in_s=time_to(fill, left_kb, span_min_s=FILL_SPAN_S),
+                moved_in_s=time_to_zero(
+                    self._move.get(pool.id, Trend(every_s=MOVE_EVERY_S)),
+                    pool.moving_kb,
+                    span_min_s=MOVE_SPAN_S,
+                ),
+            )
+        return found
 
     def _doubt(self, views: tuple[health.AgentView, ...], now: float) -> None:
         storage = self.board.gateway.storage
@@ -118,3 +162,16 @@ class HealthMonitor:
             if now - since >= DOUBT_AFTER_S and target is not None:
                 target.offer(inbox.Doubted(why=why))
                 self._suspect_since[host] = now + DOUBT_EVERY_S - DOUBT_AFTER_S
+
+
+def _condition(entry: Entry) -> Condition:
+    finding = entry.finding
+    return Condition(
+        name=finding.name,
+        severity=finding.severity,
+        subject=finding.subject,
+        text=finding.text,
+        since=entry.since,
+        cure=finding.cure,
+        objects=finding.objects,
+    )

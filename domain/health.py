@@ -1,25 +1,30 @@
-"""From what the board shows to conditions: thresholds with hysteresis, each with its since-time."""
+"""From what the board shows to conditions: what is wrong now, of which the ledger makes alarms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
 
-from domain.storage import PoolState, StorageSnapshot
+from domain import storage_health
+from domain.conditions import Finding, finding
+from domain.storage import StorageSnapshot
+from domain.storage_health import Limits, Outlook, Rebooting
+from domain.trends import DAY_S, spoken
 
-HYSTERESIS_PERCENT: Final = 3  # a pool must fall that far below before its alarm ends
-GRACE_S: Final = 30.0  # shorter troubles are not worth an alarm
-WAITS_LONG_S: Final = 3600.0  # a lock, a full disk or a mirror may well take so long
 NOT_WAITING: Final = frozenset({"ready", "failed", "lost", "held", "retired"})
 MANY_AGENTS: Final = 3  # the same step failing on that many is one condition of its own
-
-
-@attrs.frozen(kw_only=True)
-class Limits:
-    capacity_high: int = 80
-    capacity_critical: int = 90
+SKEW_S: Final = 60.0  # tokens, certificates and logs of several hosts need no better clocks
+HOST_SKEW_S: Final = 300.0  # a survey's own time is read somewhat later than it was taken
+EXPIRES_S: Final = 30 * DAY_S
+EXPIRES_NOW_S: Final = 3 * DAY_S
+_TROUBLES: Final[Mapping[str, tuple[str, str]]] = {  # of the Gateway, by the poller's word
+    "login": ("gateway-login", "the Gateway refuses the login"),
+    "certificate": ("gateway-certificate", "the Gateway is not trusted"),
+    "protocol": ("gateway-not-understood", "the Gateway is not understood"),
+    "system": ("gateway-wrong-system", "the Gateway is not ours"),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -31,191 +36,120 @@ class AgentView:
     sdc_guid: str = ""
     missing: bool = False  # did not come back whole from our reboot
     later: str = ""  # which step asks to be tried later, and why
-    later_for_s: float = 0.0
+    skew_s: float = 0.0  # its clock less ours, by its last survey
+    repairs_spent: bool = False  # its SDS was restarted as often as it may be
 
 
 @attrs.frozen(kw_only=True)
 class Scene:
-    """All that is judged. `*_for_s`: how long the trouble lasts already, 0 if there is none."""
+    """All that is judged, as it is at this moment; how long it lasts is the ledger's to know."""
 
     framework_removed: bool = False
-    link_down_for_s: float = 0.0
+    link_down: bool = False
     link_detail: str = ""
-    gateway_down_for_s: float = 0.0
     gateway_error: str = ""
+    gateway_fault: str = ""  # its kind: unreachable, login, certificate, protocol, system
+    gateway_skew_s: float = 0.0  # its clock less ours
+    certificate_left_s: float | None = None
     store_fault: str = ""
     store_bound_to_host: bool = False
     storage: StorageSnapshot | None = None
+    outlooks: Mapping[str, Outlook] = attrs.field(factory=dict)  # by pool id
     agents: tuple[AgentView, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class Finding:
-    """One condition without its time. The pair (name, subject) is its identity."""
-
-    name: str
-    severity: str  # info, warning, critical
-    subject: str
-    text: str
-
-
-def used_percent(pool: PoolState) -> int:
-    """In use against what is there without the spare: the cautious reading of 80/90 %."""
-    room = pool.capacity_kb - pool.spare_kb
-    return 0 if room <= 0 else min(100, pool.in_use_kb * 100 // room)
-
-
-def judge(scene: Scene, limits: Limits, standing: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
-    """What holds now; `standing` are the (name, subject) pairs that held before."""
-    before = frozenset(standing)
-    found: list[Finding] = []
-    found += _connections(scene)
-    found += _agents(scene.agents)
+def judge(scene: Scene, limits: Limits, before: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
+    """What holds now; `before` are the (name, subject) pairs of the last look."""
+    found = [*_connections(scene), *_agents(scene.agents)]
     if scene.storage is not None:
-        found += _storage(scene.storage, limits, before)
+        away = [agent for agent in scene.agents if agent.phase == "rebooting"]
+        found += storage_health.found(
+            scene.storage,
+            limits,
+            frozenset(before),
+            outlooks=scene.outlooks,
+            rebooting=Rebooting(
+                addresses=frozenset(agent.address for agent in away if not agent.missing),
+                clients=frozenset(agent.sdc_guid for agent in away if agent.sdc_guid),
+            ),
+        )
     return tuple(sorted(found, key=lambda f: (f.name, f.subject)))
 
 
-def _connections(scene: Scene) -> Iterable[Finding]:
+def _connections(scene: Scene) -> Iterator[Finding]:
     if scene.framework_removed:
-        yield Finding(
-            name="framework-removed", severity="critical", subject="", text=scene.link_detail
+        yield finding("framework-removed", "", scene.link_detail)
+    elif scene.link_down:
+        detail = scene.link_detail or "looking for the leader"
+        yield finding("master-unreachable", "", f"no subscription to Mesos: {detail}")
+    if scene.gateway_error:
+        name, what = _TROUBLES.get(
+            scene.gateway_fault, ("gateway-unreachable", "the Gateway cannot be polled")
         )
-    elif scene.link_down_for_s > GRACE_S:
-        yield Finding(
-            name="master-unreachable",
-            severity="critical",
-            subject="",
-            text=f"no subscription to Mesos: {scene.link_detail or 'looking for the leader'}",
-        )
-    if scene.gateway_down_for_s > GRACE_S:
-        yield Finding(
-            name="gateway-unreachable",
-            severity="critical",
-            subject="",
-            text=f"the Gateway cannot be polled: {scene.gateway_error}",
+        yield finding(name, "", f"{what}: {scene.gateway_error}")
+    if abs(scene.gateway_skew_s) > SKEW_S:
+        yield _skew("Gateway", scene.gateway_skew_s)
+    left_s = scene.certificate_left_s
+    if left_s is not None and left_s < EXPIRES_S:
+        told = f"expires in {spoken(left_s)}" if left_s > 0 else "has expired"
+        yield finding(
+            "certificate-expiring",
+            "",
+            f"the Gateway's certificate {told}",
+            severity="critical" if left_s < EXPIRES_NOW_S else "",
         )
     if scene.store_fault:
-        yield Finding(name="store-failing", severity="critical", subject="", text=scene.store_fault)
+        yield finding("store-failing", "", scene.store_fault)
     if scene.store_bound_to_host:
-        yield Finding(
-            name="store-bound-to-host",
-            severity="info",
-            subject="",
-            text="state is bound to this host; name a ZooKeeper ensemble with -store.uri",
+        yield finding(
+            "store-bound-to-host",
+            "",
+            "state is bound to this host; name a ZooKeeper ensemble with -store.uri",
         )
 
 
-def _agents(agents: tuple[AgentView, ...]) -> Iterable[Finding]:
+def _skew(subject: str, skew_s: float) -> Finding:
+    way = "ahead of" if skew_s > 0 else "behind"
+    text = f"the clock of {subject} is {spoken(abs(skew_s))} {way} the scheduler's"
+    return finding("clock-skew", subject, text)
+
+
+def _agents(agents: tuple[AgentView, ...]) -> Iterator[Finding]:
     failing: dict[str, list[str]] = {}
     for agent in agents:
-        if agent.missing:
-            yield Finding(
-                name="reboot-overdue",
-                severity="critical",
-                subject=agent.host,
-                text=f"{agent.host} has not come back whole from its reboot; no other host is "
-                "rebooted and no Mesos agent restarted until it has: look at its console, or hold "
-                "it to let the others go on",
-            )
-        if agent.later_for_s > WAITS_LONG_S and agent.phase not in NOT_WAITING:
-            yield Finding(
-                name="waiting-long",
-                severity="warning",
-                subject=agent.host,
-                text=f"{agent.host} is tried again until its cause is gone: {agent.later}",
-            )
+        yield from _agent(agent)
         if agent.phase == "failed":
-            yield Finding(
-                name="agent-failed", severity="warning", subject=agent.host, text=agent.error
-            )
             step = agent.error.partition(" step ")[2].partition(" ")[0]
             if step:
                 failing.setdefault(step, []).append(agent.host)
-        elif agent.phase == "lost" and not agent.missing:
-            yield Finding(
-                name="agent-lost",
-                severity="warning",
-                subject=agent.host,
-                text=f"Mesos cannot reach agent {agent.host}",
-            )
     for step, hosts in failing.items():
         if len(hosts) >= MANY_AGENTS:
-            yield Finding(
-                name="step-failing",
-                severity="critical",
-                subject=step,
-                text=f"step {step} failed on {len(hosts)} agents: {', '.join(sorted(hosts)[:5])}",
-            )
+            text = f"step {step} failed on {len(hosts)} agents: {', '.join(sorted(hosts)[:5])}"
+            yield finding("step-failing", step, text, objects=sorted(hosts))
 
 
-def _storage(
-    storage: StorageSnapshot, limits: Limits, before: frozenset[tuple[str, str]]
-) -> Iterable[Finding]:
-    if not storage.mdm_normal:
-        yield Finding(
-            name="mdm-not-normal",
-            severity="critical",
-            subject="",
-            text=f"the MDM cluster is not normal ({storage.mdm_detail})",
+def _agent(agent: AgentView) -> Iterator[Finding]:
+    host = agent.host
+    if agent.missing:
+        yield finding(
+            "reboot-overdue",
+            host,
+            f"{host} has not come back whole from its reboot; no other host is "
+            "rebooted and no Mesos agent restarted until it has: look at its console, or hold "
+            "it to let the others go on",
         )
-    for pool in storage.pools:
-        yield from _pool(pool, _pool_subject(storage, pool), limits, before)
-    sds_names = {sds.id: sds.name for sds in storage.sds}
-    for sds in storage.sds:
-        if not sds.good:
-            yield Finding(
-                name="sds-unhealthy",
-                severity="critical",
-                subject=sds.name,
-                text=f"SDS {sds.name} is not healthy ({sds.detail})",
-            )
-    for device in storage.devices:
-        if not device.good:
-            subject = f"{device.path} of {sds_names.get(device.sds_id, device.sds_id)}"
-            yield Finding(
-                name="device-error",
-                severity="warning",
-                subject=subject,
-                text=f"device {subject}: {device.detail}",
-            )
-
-
-def _pool_subject(storage: StorageSnapshot, pool: PoolState) -> str:
-    """Two protection domains may have pools of the same name: then the domain's is added."""
-    if sum(other.name == pool.name for other in storage.pools) < 2:
-        return pool.name
-    domains = {domain.id: domain.name for domain in storage.domains}
-    return f"{domains.get(pool.domain_id, pool.domain_id)}/{pool.name}"
-
-
-def _pool(
-    pool: PoolState, subject: str, limits: Limits, before: frozenset[tuple[str, str]]
-) -> Iterable[Finding]:
-    found = [*_capacity(pool, subject, limits, before)]
-    if pool.failed_kb:
-        found.append(("data-failed", "critical", f"{pool.failed_kb} KB of data failed"))
-    if pool.degraded_kb:
-        text = f"{pool.degraded_kb} KB of data have one copy only"
-        found.append(("data-degraded", "critical", text))
-    if pool.moving:
-        found.append(("rebuilding", "info", "data is being rebuilt or rebalanced"))
-    for name, severity, text in found:
-        yield Finding(name=name, severity=severity, subject=subject, text=f"pool {subject}: {text}")
-
-
-def _capacity(
-    pool: PoolState, subject: str, limits: Limits, before: frozenset[tuple[str, str]]
-) -> Iterable[tuple[str, str, str]]:
-    used = used_percent(pool)
-    for name, severity, limit in (
-        ("capacity-critical", "critical", limits.capacity_critical),
-        ("capacity-high", "warning", limits.capacity_high),
-    ):
-        slack = HYSTERESIS_PERCENT if (name, subject) in before else 0
-        if used >= limit - slack and pool.capacity_kb:
-            yield name, severity, f"{used} % in use, limit {limit} %: add devices"
-            return
+    if agent.later and agent.phase not in NOT_WAITING:
+        text = f"{host} is tried again until its cause is gone: {agent.later}"
+        yield finding("waiting-long", host, text)
+    if agent.phase == "failed":
+        yield finding("agent-failed", host, agent.error)
+    elif agent.phase == "lost" and not agent.missing:
+        yield finding("agent-lost", host, f"Mesos cannot reach agent {host}")
+    if abs(agent.skew_s) > HOST_SKEW_S:
+        yield _skew(host, agent.skew_s)
+    if agent.repairs_spent:
+        text = f"the SDS of {host} stays down although it was restarted"
+        yield finding("repair-exhausted", host, text)
 
 
 def doubts(storage: StorageSnapshot, agents: Iterable[AgentView]) -> Mapping[str, str]:

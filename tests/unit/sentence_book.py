@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from domain import closing, devices, estimate, health, offers, stages
+from domain import closing, devices, estimate, health, offers, stages, storage_health
 from domain.closing import ClosingRecord, Stage, Wish
 from domain.storage import PoolState, SdcState, SdsState, StorageSnapshot
 from protocol.gateway import health as gateway_health
@@ -116,20 +116,26 @@ def conditions() -> Lines:
     scenes = [attrs.evolve(plain, storage=storage) for storage in storages]
     scenes += [
         attrs.evolve(plain, framework_removed=True, link_detail="an operator must decide"),
-        attrs.evolve(plain, framework_removed=True, link_down_for_s=500.0, link_detail="so"),
-        attrs.evolve(plain, link_down_for_s=500.0),
-        attrs.evolve(plain, link_down_for_s=500.0, link_detail="refused"),
-        attrs.evolve(plain, gateway_down_for_s=500.0, gateway_error="timed out"),
+        attrs.evolve(plain, framework_removed=True, link_down=True, link_detail="so"),
+        attrs.evolve(plain, link_down=True),
+        attrs.evolve(plain, link_down=True, link_detail="refused"),
+        attrs.evolve(plain, gateway_error="timed out"),
         attrs.evolve(plain, store_fault="disk is full"),
         attrs.evolve(plain, store_bound_to_host=True),
         attrs.evolve(plain, storage=None),
+        attrs.evolve(plain, gateway_error="no", gateway_fault="login"),
+        attrs.evolve(plain, gateway_skew_s=-61.0),
+        attrs.evolve(plain, certificate_left_s=86400.0 * 29),
+        attrs.evolve(plain, certificate_left_s=-1.0),
+        attrs.evolve(plain, outlooks={"p": storage_health.Outlook(full_in_s=80_000.0)}),
     ]
     views = [
         attrs.evolve(ready, phase="failed", error="a1: step sds failed 5 times: no room"),
         attrs.evolve(ready, phase="lost"),
         attrs.evolve(ready, missing=True),
-        attrs.evolve(ready, phase="installing", later="sds: locked", later_for_s=50.0),
-        attrs.evolve(ready, phase="installing", later="sds: locked", later_for_s=5000.0),
+        attrs.evolve(ready, phase="installing", later="sds: locked"),
+        attrs.evolve(ready, phase="rebooting"),
+        attrs.evolve(ready, skew_s=400.0),
         attrs.evolve(ready, sdc_guid=""),
     ]
     scenes += [attrs.evolve(plain, agents=(view,)) for view in views]
@@ -139,7 +145,7 @@ def conditions() -> Lines:
     scenes.append(attrs.evolve(plain, agents=many))
     for scene in scenes:
         yield f"{scene!r}"
-        for finding in health.judge(scene, health.Limits(), ()):
+        for finding in health.judge(scene, storage_health.Limits(), ()):
             yield f"    {finding!r}"
         if scene.storage is not None:
             yield f"    doubts {dict(health.doubts(scene.storage, scene.agents))!r}"
@@ -178,11 +184,20 @@ def gateway_requests() -> Lines:
         (requests.volume_id_by_name, ("v",), {}),
         (requests.create_protection_domain, ("pd",), {}),
         (requests.create_fault_set, (), {"domain_id": "d", "name": "fs"}),
-        (requests.create_sds, (), {"domain_id": "d", "name": "s", "address": "10.0.0.1"}),
         (
             requests.create_sds,
             (),
-            {"domain_id": "d", "name": "s", "address": "10.0.0.1", "fault_set_id": "f"},
+            {"domain_id": "d", "name": "s", "addresses": [("10.0.0.1", "all")]},
+        ),
+        (
+            requests.create_sds,
+            (),
+            {
+                "domain_id": "d",
+                "name": "s",
+                "addresses": [("10.0.0.1", "sdcOnly"), ("10.9.0.1", "sdsOnly")],
+                "fault_set_id": "f",
+            },
         ),
         (requests.create_device, (), {"sds_id": "s", "pool_id": "p", "path": "/dev/x", "name": ""}),
         (
@@ -196,6 +211,16 @@ def gateway_requests() -> Lines:
         (requests.remove_volume, ("v",), {}),
         (requests.remove_sds, ("s",), {}),
         (requests.remove_sdc, ("c",), {}),
+        (requests.remove_device, ("d",), {}),
+        (requests.remove_storage_pool, ("p",), {}),
+        (requests.remove_protection_domain, ("d",), {}),
+        (requests.name_sdc, (), {"sdc_id": "c", "name": "a1"}),
+        (requests.set_capacity_thresholds, (), {"pool_id": "p", "high": 70, "critical": 85}),
+        (requests.add_sds_address, (), {"sds_id": "s", "address": "10.9.0.1", "role": "all"}),
+        (requests.set_sds_address_role, (), {"sds_id": "s", "address": "10.9.0.1", "role": "all"}),
+        (requests.sds_maintenance, (), {"sds_id": "s", "verb": "enter"}),
+        (requests.statistics_of_all, ("Sds", ["p"]), {}),
+        (requests.joint_statistics, ({"Sds": ["p"], "Device": ["q"]},), {}),
         (requests.related, ("Sds", "s", "Device"), {}),
         (requests.one, ("Sds", "s"), {}),
         (requests.selected_statistics, ("Sds", ["a"], ["p"]), {}),

@@ -6,18 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import attrs
+import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.board import AgentSnapshot, Board, GatewaySnapshot, LinkSnapshot
 from actors.health_monitor import DOUBT_AFTER_S, DOUBT_EVERY_S, LOOK_EVERY_S, HealthMonitor
 from actors.mailbox import Mailbox
-from actors.messages import HealthInbox
-from domain import health, inbox
+from actors.messages import HealthInbox, Look
+from domain import inbox
+from domain.conditions import CLEAR_S, KINDS
 from domain.inbox import AgentInbox
-from domain.storage import SdsState, StorageSnapshot
+from domain.storage import PoolState, SdsState, StorageSnapshot
+from domain.storage_health import Limits
 from tests.unit.actor_doubles import box, drained
 
+WALL = 1.7e9  # at 100 s of the run
 SICK = SdsState(
     id="s1", name="sds_10.0.0.1", domain_id="d1", addresses=("10.0.0.1",), detail="Disconnected"
 )
@@ -55,7 +59,8 @@ async def ward() -> AsyncIterator[Ward]:
         mailbox=mailbox,
         board=board,
         agents={"a1": agent}.get,
-        limits=health.Limits(),
+        limits=Limits(),
+        wall=lambda: WALL + trio.current_time() - 100.0,
         store_fault=lambda: "",
         store_bound=False,
     )
@@ -76,7 +81,74 @@ async def test_a_condition_stands_from_its_first_moment_until_its_cause_is_gone(
         assert here.standing() == {"sds-unhealthy": since}
         here.sees(attrs.evolve(SICK, good=True))
         await trio.sleep(LOOK_EVERY_S + 1.0)
+        assert here.standing() == {"sds-unhealthy": since}, "it may come back in a moment"
+        await trio.sleep(CLEAR_S)
         assert here.standing() == {}
+
+
+async def test_what_is_due_is_told_when_it_is_due(autojump_clock: MockClock) -> None:
+    async with ward() as here:
+        await trio.sleep(1.0)
+        here.board.gateway = GatewaySnapshot(error="refused", fault="unreachable")
+        here.monitor.mailbox.offer(Look())
+        await trio.sleep(KINDS["gateway-unreachable"].raise_s - 0.5)
+        assert here.standing() == {}
+        await trio.sleep(1.0)
+        assert here.standing() == {"gateway-unreachable": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        ("login", "gateway-login"),
+        ("certificate", "gateway-certificate"),
+        ("system", "gateway-wrong-system"),
+    ],
+)
+async def test_what_an_operator_has_to_mend_is_told_at_once_by_its_own_name(
+    autojump_clock: MockClock, fault: str, name: str
+) -> None:
+    async with ward() as here:
+        here.board.gateway = GatewaySnapshot(error="the reason", fault=fault)
+        here.monitor.mailbox.offer(Look())
+        await wait_all_tasks_blocked()
+        [one] = here.board.conditions
+        assert (one.name, one.severity) == (name, "critical")
+        assert "the reason" in one.text
+        assert one.cure
+
+
+async def test_clocks_and_certificates_are_compared_with_our_own_clock(
+    autojump_clock: MockClock,
+) -> None:
+    async with ward() as here:
+        await trio.sleep(100.0)
+        storage = attrs.evolve(
+            STORAGE, taken_at=95.0, gateway_time=WALL - 5.0, certificate_ends=WALL + 86400.0
+        )
+        here.board.gateway = GatewaySnapshot(storage=storage)
+        await trio.sleep(LOOK_EVERY_S)
+        assert set(here.standing()) == {"certificate-expiring"}
+        skewed = attrs.evolve(storage, gateway_time=WALL + 300.0)
+        here.board.gateway = GatewaySnapshot(storage=skewed)
+        await trio.sleep(2 * LOOK_EVERY_S + KINDS["clock-skew"].raise_s)
+        assert set(here.standing()) == {"certificate-expiring", "clock-skew"}
+
+
+async def test_a_pool_that_fills_tells_when_it_is_full(autojump_clock: MockClock) -> None:
+    async with ward() as here:
+        for tick in range(40):
+            pool = PoolState(
+                id="p", name="p", domain_id="d", capacity_kb=1 << 30, in_use_kb=tick * (10 << 20)
+            )
+            at = trio.current_time()
+            here.board.gateway = GatewaySnapshot(
+                storage=attrs.evolve(STORAGE, taken_at=at, pools=(pool,))
+            )
+            await trio.sleep(300.0)
+        [one] = here.board.conditions
+        assert (one.name, one.subject) == ("filling-fast", "p")
+        assert "about 5 hours" in one.text
 
 
 async def test_a_link_that_is_down_for_a_moment_is_no_alarm_and_for_long_is_one(

@@ -105,6 +105,7 @@ async def counter(world: World) -> AsyncIterator[Counter]:
         mailbox=mailbox,
         gateway=world.gateway,
         gate=gate,
+        health=box("health", 4),
         agents={HOST: agent}.get,
         board=Board(),
         chance=rng(),

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from actors.board import AgentSnapshot
 from actors.messages import AskReboot, AskRestart, FreeReboot
-from domain import effects, health, inbox
+from domain import effects, health, inbox, storage_health
 from domain.agent import AgentRecord, Phase
 from domain.draft import REBOOT_PATIENCE_S, Agent, Draft
 from domain.rollout import Limits, Rebooting, halted_by
@@ -19,6 +19,8 @@ from tests.unit.agent_story import HOST, Story
 from tests.unit.test_actors_gate import address, gatehouse
 
 AGENT: Final = "S1"
+
+CAPACITY = storage_health.Limits()
 
 
 def rebooting() -> Story:
@@ -198,13 +200,13 @@ async def test_a_gate_that_begins_anew_halts_before_any_agent_has_spoken(
 def test_it_is_one_critical_condition_that_says_what_to_do() -> None:
     view = health.AgentView(host="a1", phase="lost", missing=True)
     scene = health.Scene(agents=(view,))
-    found = [one for one in health.judge(scene, health.Limits(), frozenset()) if one.subject]
+    found = [one for one in health.judge(scene, CAPACITY, frozenset()) if one.subject]
     assert [(one.name, one.severity, one.subject) for one in found] == [
         ("reboot-overdue", "critical", "a1")
     ]
     assert "console" in found[0].text
     plain = health.Scene(agents=(attrs.evolve(view, missing=False),))
-    found = [one for one in health.judge(plain, health.Limits(), frozenset()) if one.subject]
+    found = [one for one in health.judge(plain, CAPACITY, frozenset()) if one.subject]
     assert [one.name for one in found] == ["agent-lost"]
 
 

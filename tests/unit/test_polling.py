@@ -36,18 +36,17 @@ def test_the_operators_pause_is_kept_and_stretched_where_nothing_happens() -> No
 
 
 @pytest.mark.parametrize(
-    "change",
+    "troubled",
     [
-        {"mdm_normal": False},
-        {"pools": (attrs.evolve(POOL, degraded_kb=1),)},
-        {"pools": (attrs.evolve(POOL, failed_kb=1),)},
-        {"pools": (attrs.evolve(POOL, moving=True),)},
-        {"sds": (attrs.evolve(SDS, good=False),)},
-        {"devices": (attrs.evolve(DISK, good=False),)},
+        attrs.evolve(WELL, mdm_normal=False),
+        attrs.evolve(WELL, pools=(attrs.evolve(POOL, degraded_kb=1),)),
+        attrs.evolve(WELL, pools=(attrs.evolve(POOL, failed_kb=1),)),
+        attrs.evolve(WELL, pools=(attrs.evolve(POOL, moving=True),)),
+        attrs.evolve(WELL, sds=(attrs.evolve(SDS, good=False),)),
+        attrs.evolve(WELL, devices=(attrs.evolve(DISK, good=False),)),
     ],
 )
-def test_looks_come_faster_while_the_cluster_is_not_at_rest(change: dict[str, object]) -> None:
-    troubled = attrs.evolve(WELL, **change)
+def test_looks_come_faster_while_the_cluster_is_not_at_rest(troubled: StorageSnapshot) -> None:
     assert not is_at_rest(troubled)
     assert middle(troubled, quiet_s=QUIET_AFTER_S) == pytest.approx(5.0)
 
