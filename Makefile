@@ -44,7 +44,8 @@ help:
 	@echo "make fidelity  simulated against real: calls of Mesos, and each step in many situations (root)"
 	@echo "make store-kills  a writer killed at random moments: SQLite and a real ZooKeeper stay whole (WRITES=$(WRITES) SEED=$(SEED))"
 	@echo "make fuzz      what a master may send, as bytes that coverage leads to (INPUTS=$(INPUTS) SEED=$(SEED))"
-	@echo "not built yet: browser bench"
+	@echo "make bench     what a look at a storage cluster of 100 to 1,000 SDSs costs"
+	@echo "not built yet: browser"
 
 demo:
 	@$(RUN) cli.py demo $(if $(filter 1,$(KEEP)),--keep)
@@ -106,5 +107,8 @@ fuzz:
 store-kills:
 	@$(TEST) -m tools.store_kills --writes "$(WRITES)" --seed "$(SEED)"
 
-browser bench:
+bench:
+	@$(TEST) -m benchmarks
+
+browser:
 	@echo "$@: built=no (this version does not have it yet)"; exit 2

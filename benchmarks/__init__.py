@@ -1,0 +1,1 @@
+"""Timings and sizes: what is measured here is never asserted in a test."""

@@ -1,0 +1,33 @@
+"""`make bench`: every benchmark, `benchmarks/latest.json`, and one line of their ratios."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+from pathlib import Path
+
+import structlog
+
+from benchmarks import gateway_poll
+
+
+def main() -> int:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    found = {"python": platform.python_version(), "gateway_poll": gateway_poll.run()}
+    folder = Path(__file__).parent
+    (folder / "latest.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    polled = found["gateway_poll"]
+    assert isinstance(polled, dict)
+    for row in polled["rows"]:
+        print("  ".join(f"{key}={value}" for key, value in row.items()))
+    print(
+        f"bench: gateway_poll.cpu_growth={polled['cpu_growth']} "
+        f"gateway_poll.bytes_growth={polled['bytes_growth']}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
