@@ -15,11 +15,10 @@ from benchmarks import gateway_poll
 
 def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    found = {"python": platform.python_version(), "gateway_poll": gateway_poll.run()}
+    polled = gateway_poll.run()
+    found = {"python": platform.python_version(), "gateway_poll": polled}
     folder = Path(__file__).parent
     (folder / "latest.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    polled = found["gateway_poll"]
-    assert isinstance(polled, dict)
     for row in polled["rows"]:
         print("  ".join(f"{key}={value}" for key, value in row.items()))
     print(

@@ -26,6 +26,18 @@ NOT_FOUND: Final[Mapping[str, int]] = {
     "VTree": 79,
     "System": 3,
 }
+# Types that a release knows, and of which this cluster has none.
+_NONE_OF: Final[Mapping[str, tuple[int, int]]] = {
+    "RfcacheDevice": (2, 0),
+    "SpSds": (3, 0),
+    "AccelerationPool": (3, 0),
+    "SnapshotPolicy": (3, 0),
+    "ReplicationConsistencyGroup": (3, 5),
+    "ReplicationPair": (3, 5),
+    "Sdt": (4, 0),
+    "Host": (4, 0),
+    "NvmeController": (4, 0),
+}
 _NAME_TYPES: Final = {"Domain": "ProtectionDomain", "Pool": "StoragePool", "Volume": "Volume"}
 _TREE: Final = {
     "protectionDomainList": "ProtectionDomain",
@@ -104,6 +116,8 @@ class Routes:
         if kind == "Alert":
             now = self.clock()
             return [gateway_views.alert(record, now) for record in state.alerts.values()]
+        if kind in _NONE_OF and state.api >= _NONE_OF[kind]:
+            return []
         _known(kind)
         return gateway_views.views(state, kind, gateway_views.ids(state, kind))
 
