@@ -21,6 +21,7 @@ from actors.before_reboot import BeforeReboot
 from actors.board import Board
 from actors.clock import Chance
 from actors.closing import FrameworkCloser
+from actors.evacuations import Evacuations
 from actors.gateway_poller import GatewayPoller
 from actors.health_monitor import HealthMonitor
 from actors.household import Household
@@ -228,7 +229,11 @@ class Service:
             listing=self.roster.listing,
             wall=outside.chance.wall,
         )
+        self.evacuations = Evacuations(
+            gateway=outside.gateway, journal=self.journal, board=board, wall=outside.chance.wall
+        )
         self.poller = GatewayPoller(
+            evacuations=self.evacuations,
             mailbox=self.poller_box,
             gateway=outside.gateway,
             gate=self.gate_box,
@@ -354,6 +359,7 @@ class Service:
         self.gate.restore_word(known.rollout)
         self.herald.owed = known.debts
         self.closer.restore(known.closing)
+        self.evacuations.restore(known.removals)
 
     async def _store_id(self, framework_id: str) -> None:
         """Durable when it returns; "" forgets who we were."""
@@ -391,6 +397,15 @@ class Service:
     async def rollout_order(self, word: str) -> tuple[int, str]:
         """pause, resume, abort or start; answered when it is stored."""
         return await self._ask_gate(lambda a: messages.RolloutOrder(word=word, answer=a))
+
+    async def storage_order(self, kind: str, object_id: str, remove: bool) -> tuple[int, str]:  # noqa: FBT001 - remove or keep
+        """Remove an object of the storage cluster, or call that off; answered when stored."""
+        return await questions.ask(
+            self.poller_box,
+            lambda a: messages.RemoveObject(kind=kind, id=object_id, wanted=remove, answer=a),
+            who="the gateway poller",
+            patience_s=EDGE_PATIENCE_S * 12,  # a look may be under way
+        )
 
     async def _ask_gate(
         self, message: Callable[[questions.Answer], messages.GateInbox]

@@ -171,6 +171,17 @@ class GatewaySnapshot:
 
 
 @attrs.frozen(kw_only=True)
+class Leaving:
+    """An object of the storage cluster that an operator has asked to remove."""
+
+    kind: str  # device, sds, sdc, pool, domain
+    id: str
+    name: str
+    since: float  # unix seconds
+    why: str = ""  # what it waits for
+
+
+@attrs.frozen(kw_only=True)
 class Condition:
     """Something an operator should know, with hysteresis behind it."""
 
@@ -206,6 +217,7 @@ class Board:
     agents: dict[str, AgentSnapshot] = attrs.field(factory=dict)
     link: LinkSnapshot = attrs.field(factory=LinkSnapshot)
     gateway: GatewaySnapshot = attrs.field(factory=GatewaySnapshot)
+    leaving: tuple[Leaving, ...] = ()  # what is being removed from the storage cluster
     closing: ClosingSnapshot | None = None  # the order to remove the framework, while it stands
     conditions: tuple[Condition, ...] = ()
     verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no offer fits its want

@@ -12,6 +12,7 @@ import trio
 
 from actors import storage_acts as acts
 from actors.board import Board, GatewaySnapshot
+from actors.evacuations import Evacuations
 from actors.mailbox import Mailbox
 from actors.messages import (
     GateInbox,
@@ -19,6 +20,7 @@ from actors.messages import (
     Look,
     PollerInbox,
     Refresh,
+    RemoveObject,
     SnapshotTaken,
     StorageRequest,
 )
@@ -58,6 +60,7 @@ class GatewayPoller:
     board: Board
     chance: random.Random
     poll_s: float
+    evacuations: Evacuations | None = None
     system_id: str = ""  # wins over the name
     system_name: str = ""
     _next_poll: float = 0.0
@@ -79,6 +82,8 @@ class GatewayPoller:
                     self.gate.offer(SnapshotTaken())
                 case StorageRequest():
                     await self._serve(message)
+                case RemoveObject():
+                    await self._take(message)
                 case _:
                     assert_never(message)
 
@@ -86,9 +91,20 @@ class GatewayPoller:
         storage = self.board.gateway.storage
         return float("inf") if storage is None else trio.current_time() - storage.taken_at
 
+    async def _take(self, message: RemoveObject) -> None:
+        if self.evacuations is None:
+            message.answer(503, "removals are not possible here")
+            return
+        give = self.evacuations.take if message.wanted else self.evacuations.call_off
+        message.answer(*await give(message.kind, message.id))
+        self._next_poll = trio.current_time()
+
     async def _poll(self) -> None:
         try:
-            await self._look()
+            storage = await self._look()
+            if self.evacuations is not None and self.evacuations.orders:
+                with trio.fail_after(CALL_PATIENCE_S):
+                    await self.evacuations.go_on(storage)
         except GatewayError as error:
             self._failed(error)
         except trio.TooSlowError:

@@ -283,7 +283,17 @@ class Refresh:
     newer_than: float
 
 
-PollerInbox = StorageRequest | Refresh
+@attrs.frozen(kw_only=True)
+class RemoveObject:
+    """Remove an object of the storage cluster, or call that off; answered when it is stored."""
+
+    kind: str
+    id: str
+    wanted: bool
+    answer: Callable[[int, str], None]
+
+
+PollerInbox = StorageRequest | Refresh | RemoveObject
 
 # -- the health monitor ---------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from domain import records
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
+from domain.evacuation import OrdersRecord
 from domain.records import FrameworkRecord, InstallationRecord
 from domain.stages import RolloutRecord
 
@@ -24,6 +25,7 @@ class Recollection:
     closing: ClosingRecord | None
     rollout: RolloutRecord
     debts: DebtsRecord
+    removals: OrdersRecord
     agents: tuple[AgentRecord, ...]
 
 
@@ -44,6 +46,9 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
         debts=DebtsRecord()
         if debts is None
         else records.decode(debts, DebtsRecord, key=records.DEBTS_KEY),
+        removals=OrdersRecord()
+        if (removals := stored.get(records.ORDERS_KEY)) is None
+        else records.decode(removals, OrdersRecord, key=records.ORDERS_KEY),
         agents=tuple(
             records.decode(stored[key], AgentRecord, key=key)
             for key in sorted(stored)

@@ -284,6 +284,7 @@ class Rehearsal:
             commands=self.command,
             orders=self.framework_order,
             rollout=self.rollout_order,
+            removals=self.storage_order,
             now=trio.current_time,
             wall=self.wall,
             version=VERSION,
@@ -316,6 +317,11 @@ class Rehearsal:
         if self.service is None:
             return 503, "no scheduler runs"
         return await self.service.rollout_order(word)
+
+    async def storage_order(self, kind: str, object_id: str, remove: bool) -> tuple[int, str]:  # noqa: FBT001 - remove or keep
+        if self.service is None:
+            return 503, "no scheduler runs"
+        return await self.service.storage_order(kind, object_id, remove)
 
     async def replies(self, paths: Iterable[str] | None = None) -> list[tuple[str, str]]:
         """What every readable endpoint says now, or these: for the checkers."""

@@ -308,6 +308,7 @@ async def _web(
         commands=service.command,
         orders=service.framework_order,
         rollout=service.rollout_order,
+        removals=service.storage_order,
         now=trio.current_time,
         wall=time.time,  # noqa: TID251 - shown to people
         version=version(),

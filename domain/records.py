@@ -16,6 +16,7 @@ import msgspec
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
+from domain.evacuation import OrdersRecord
 from domain.stages import RolloutRecord
 
 VERSION: Final = 1
@@ -24,6 +25,7 @@ CLOSING_KEY: Final = "closing"
 GATEWAY_KEY: Final = "gateway"
 ROLLOUT_KEY: Final = "rollout"
 DEBTS_KEY: Final = "debts"
+ORDERS_KEY: Final = "removals"
 IMPORTED_KEY: Final = "imported"
 INSTALLATION_KEY: Final = "installation"
 AGENT_PREFIX: Final = "agents/"
@@ -89,6 +91,7 @@ Record = (
     | ImportedRecord
     | RolloutRecord
     | DebtsRecord
+    | OrdersRecord
 )
 
 
@@ -98,6 +101,7 @@ _KINDS: Final[Mapping[str, type[Record]]] = {
     GATEWAY_KEY: GatewayRecord,
     ROLLOUT_KEY: RolloutRecord,
     DEBTS_KEY: DebtsRecord,
+    ORDERS_KEY: OrdersRecord,
     INSTALLATION_KEY: InstallationRecord,
     IMPORTED_KEY: ImportedRecord,
 }

@@ -22,7 +22,7 @@ from web.packages import PATH as PACKAGES
 from web.packages import PackageFiles
 from web.page import Page
 from web.replies import Redact, error_reply, json_reply
-from web.site import Commands, Orders, Permits, RolloutWords, Site
+from web.site import Commands, Orders, Permits, Removals, RolloutWords, Site
 from web.views import Times
 
 
@@ -35,6 +35,7 @@ def create_app(
     commands: Commands,
     orders: Orders,
     rollout: RolloutWords,
+    removals: Removals,
     now: Callable[[], float],
     wall: Callable[[], float],
     version: str,
@@ -56,6 +57,7 @@ def create_app(
         commands=commands,
         orders=orders,
         rollout=rollout,
+        removals=removals,
         times=times,
         version=version,
         stop=stop,

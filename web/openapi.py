@@ -118,6 +118,13 @@ def _orders(site: Site) -> tuple[Endpoint, ...]:
             refusals=(401, 403, 404, 409, 503),
         ),
         Endpoint(
+            path="/v1/storage/{kind}/{id}/{word}",
+            answer=site.storage_removal,
+            summary="remove or keep a device, sds, sdc, pool or domain: its data moves first",
+            method="POST",
+            refusals=(401, 403, 404, 503),
+        ),
+        Endpoint(
             path="/v1/agents/{host}/{command}",
             answer=site.command,
             summary=f"Tell an agent: {', '.join(COMMANDS)}",

@@ -113,6 +113,8 @@ def conditions(board: Board, times: Times) -> list[dict[str, object]]:
             "severity": condition.severity,
             "subject": condition.subject,
             "text": condition.text,
+            "cure": condition.cure,
+            "objects": list(condition.objects),
             **times.both(condition.since),
         }
         for condition in sorted(board.conditions, key=order)
@@ -139,7 +141,12 @@ def storage(board: Board, times: Times) -> dict[str, object]:
     """The last good look at the storage cluster, how old it is, and what is wrong since."""
     gateway = board.gateway
     seen = gateway.storage
-    head: dict[str, object] = {"error": gateway.error, **times.both(gateway.since)}
+    head: dict[str, object] = {
+        "error": gateway.error,
+        "fault": gateway.fault,
+        **times.both(gateway.since),
+        "leaving": [plain(one) for one in board.leaving],
+    }
     if seen is None:
         return {**head, "snapshot": None}
     return {

@@ -126,7 +126,7 @@ def test_a_wrong_gateway_password_is_said_and_a_right_one_is_enough_to_go_on() -
         assert {name: everything_on(host) for name, host in hosts.items()} == before
         tokens.password = right
         await stage.all_ready()
-        assert "gateway" not in _conditions(stage)
+        await stage.until(lambda: "gateway" not in _conditions(stage), within_s=120.0)
 
     play(story, shape=Shape(agents=2, storage=1), curtain=False)
 

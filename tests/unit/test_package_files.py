@@ -17,7 +17,7 @@ from actors.board import Board
 from install_steps.packages import load_catalog
 from install_steps.shelf import Shelf, shelf_of_folder
 from tests.unit.catalog_cases import entry, text
-from tests.unit.test_web import NOW, SETTINGS, WALL, accept, obey, refuse_permit, roll
+from tests.unit.test_web import NOW, SETTINGS, WALL, accept, obey, refuse_permit, remove, roll
 from web.app import create_app
 from web.packages import CHUNK, READERS_MAX
 from web.server import serve
@@ -51,7 +51,8 @@ async def serving_shelf(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
     stop = trio.Event()
     app = create_app(
         board=Board(), settings=SETTINGS, redactor=as_it_is, permits=refuse_permit,
-        commands=accept, orders=obey, rollout=roll, now=lambda: NOW, wall=lambda: WALL,
+        commands=accept, orders=obey, rollout=roll, removals=remove, now=lambda: NOW,
+        wall=lambda: WALL,
         version="1.2.3", stop=stop, shelf=shelf,
     )  # fmt: skip
 

@@ -146,6 +146,10 @@ async def roll(word: str) -> tuple[int, str]:
     return (409, "nothing waits") if word == "start" else (202, f"told to {word}")
 
 
+async def remove(kind: str, object_id: str, wanted: bool) -> tuple[int, str]:
+    return (202, f"{kind} {object_id} {wanted}") if kind == "sds" else (404, "no such kind")
+
+
 def app_of(
     board: Board,
     *,
@@ -154,6 +158,7 @@ def app_of(
     commands: Callable[[str, str], tuple[int, str]] = accept,
     orders: Callable[[Wish | None], Awaitable[tuple[int, str]]] = obey,
     rollout: Callable[[str], Awaitable[tuple[int, str]]] = roll,
+    removals: Callable[[str, str, bool], Awaitable[tuple[int, str]]] = remove,
     stop: trio.Event | None = None,
 ) -> Starlette:
     return create_app(
@@ -164,6 +169,7 @@ def app_of(
         commands=commands,
         orders=orders,
         rollout=rollout,
+        removals=removals,
         now=lambda: NOW,
         wall=lambda: WALL,
         version="1.2.3",
@@ -349,6 +355,22 @@ async def test_the_api_describes_each_of_its_paths_and_its_security() -> None:
         for operation in methods.values():
             assert operation["summary"]
             assert operation["responses"]
+
+
+async def test_an_object_of_the_storage_cluster_is_removed_with_the_token_only() -> None:
+    path = "/v1/storage/sds/1234/remove"
+    async with client_of(app_of(Board())) as client:
+        assert (await client.post(path)).status_code in {401, 403}
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        told = await client.post(path, headers=headers)
+        assert (told.status_code, told.json()["result"]) == (202, "sds 1234 True")
+        kept = await client.post("/v1/storage/sds/1234/keep", headers=headers)
+        assert kept.json()["result"] == "sds 1234 False"
+        odd = await client.post("/v1/storage/sds/1234/burn", headers=headers)
+        assert odd.status_code == 404
+        assert "remove, keep" in odd.text
+        unknown = await client.post("/v1/storage/disk/1/remove", headers=headers)
+        assert unknown.status_code == 404
 
 
 # --- health, metrics, introspection -------------------------------------------------------------

@@ -1,0 +1,152 @@
+"""Operators' orders to remove objects of the storage cluster, stored first and followed to the end.
+
+A part of the gateway poller: after each look every order gets at most one act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, assert_never
+
+import attrs
+import structlog
+
+from actors.board import Board, Leaving
+from actors.journal import Journal
+from actors.ports import Gateway
+from domain import evacuation, records
+from domain.agent import Phase
+from domain.evacuation import KINDS, Order, OrdersRecord
+from domain.joining import Wait
+from domain.storage import StorageSnapshot
+from protocol.gateway.errors import GatewayRefusedError
+
+ORDERS_MAX: Final = 64
+_GIVEN_UP: Final = frozenset({Phase.RETIRED.value, Phase.DRAINING.value})
+
+log = structlog.get_logger()
+
+
+@attrs.define(kw_only=True)
+class Evacuations:
+    """`wall`: unix seconds, for people to read."""
+
+    gateway: Gateway
+    journal: Journal
+    board: Board
+    wall: Callable[[], float]
+    orders: tuple[Order, ...] = ()
+    _why: dict[str, str] = attrs.field(factory=dict)  # object id -> what it waits for
+
+    def restore(self, known: OrdersRecord) -> None:
+        self.orders = known.orders
+        self._show()
+
+    async def take(self, kind: str, object_id: str) -> tuple[int, str]:
+        """HTTP status and a sentence; the order is stored when it returns."""
+        storage = self.board.gateway.storage
+        if kind not in KINDS:
+            return 404, f"there is no kind {kind}: one of {', '.join(KINDS)}"
+        if storage is None:
+            return 503, "the storage cluster has not been seen yet"
+        if any((one.kind, one.id) == (kind, object_id) for one in self.orders):
+            return 202, f"{kind} {object_id} is being removed already"
+        name = evacuation.name_of(storage, kind, object_id)
+        if not name:
+            return 404, f"the storage cluster lists no {kind} {object_id}: see /v1/storage"
+        if len(self.orders) >= ORDERS_MAX:
+            return 503, f"{ORDERS_MAX} removals are under way: try again when some have ended"
+        order = Order(kind=kind, id=object_id, name=name, since=self.wall())
+        await self._keep((*self.orders, order))
+        return 202, f"{kind} {name} is removed as soon as its data is elsewhere: see /v1/storage"
+
+    async def call_off(self, kind: str, object_id: str) -> tuple[int, str]:
+        """What the storage cluster has been asked for already goes on there."""
+        left = tuple(one for one in self.orders if (one.kind, one.id) != (kind, object_id))
+        if left == self.orders:
+            return 404, f"nobody has asked to remove {kind} {object_id}"
+        await self._keep(left)
+        return 202, f"the removal of {kind} {object_id} is called off"
+
+    async def go_on(self, storage: StorageSnapshot) -> None:
+        """One act for the first order that may act; what the others wait for is shown."""
+        wanted = _wanted(self.board, storage)
+        acted, ended = False, set[str]()
+        for order in self.orders:
+            act = evacuation.next_act(storage, order, wanted)
+            match act:
+                case evacuation.Gone():
+                    log.info("removed from the storage cluster", kind=order.kind, name=order.name)
+                    ended.add(order.id)
+                case Wait(sentence=sentence):
+                    self._why[order.id] = sentence
+                case _ if acted:
+                    self._why[order.id] = "another removal is under way"
+                case _:
+                    acted = True
+                    await self._act(order, act)
+        if ended:
+            await self._keep(tuple(one for one in self.orders if one.id not in ended))
+        self._show()
+
+    async def _act(self, order: Order, act: evacuation.Change) -> None:
+        log.info("storage", act=type(act).__name__, on=repr(act))
+        self._why[order.id] = "it is being removed: its data moves to the others"
+        try:
+            await self._call(act)
+        except GatewayRefusedError as refused:
+            self._why[order.id] = f"the storage cluster refuses it: {refused}"
+
+    async def _call(self, act: evacuation.Change) -> None:
+        match act:
+            case evacuation.RemoveDevice():
+                await self.gateway.remove_device(act.device_id)
+            case evacuation.RemoveSds():
+                await self.gateway.remove_sds(act.sds_id)
+            case evacuation.RemoveSdc():
+                await self.gateway.remove_sdc(act.sdc_id)
+            case evacuation.RemovePool():
+                await self.gateway.remove_storage_pool(act.pool_id)
+            case evacuation.RemoveDomain():
+                await self.gateway.remove_protection_domain(act.domain_id)
+            case _:
+                assert_never(act)
+
+    async def _keep(self, orders: tuple[Order, ...]) -> None:
+        """Stored before it is acted on."""
+        record = records.encode(OrdersRecord(orders=orders)) if orders else None
+        await self.journal.save({records.ORDERS_KEY: record})
+        self.orders = orders
+        self._why = {one.id: self._why.get(one.id, "") for one in orders}
+        self._show()
+
+    def _show(self) -> None:
+        shown = tuple(
+            Leaving(
+                kind=one.kind,
+                id=one.id,
+                name=one.name,
+                since=one.since,
+                why=self._why.get(one.id, ""),
+            )
+            for one in self.orders
+        )
+        if shown != self.board.leaving:
+            self.board.leaving = shown
+            self.board.touch()
+
+
+def _wanted(board: Board, storage: StorageSnapshot) -> Mapping[str, str]:
+    """Object id -> the agent that has it, or would make it anew."""
+    found: dict[str, str] = {}
+    domains = {domain.id: domain.name for domain in storage.domains}
+    pools = {(domains.get(pool.domain_id, ""), pool.name): pool.id for pool in storage.pools}
+    for host, agent in sorted(board.agents.items()):
+        if agent.phase in _GIVEN_UP:
+            continue
+        sds = storage.sds_at(agent.address)
+        sdc = storage.sdc_by_guid(agent.facts.sdc_guid) if agent.facts is not None else None
+        ids = [one.id for one in (sds, sdc) if one is not None]
+        ids += [pools.get((wish.domain, wish.pool), "") for wish in agent.layout.provides]
+        found.update((one, host) for one in ids if one)
+    return found
