@@ -175,6 +175,21 @@ class Condition:
     subject: str  # pool, agent, ... or ""
     text: str
     since: float
+    cure: str = ""  # what to do
+    objects: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class NoticeSnapshot:
+    """One receiver of notifications. `state`: waiting, sending, retrying, refused."""
+
+    receiver: str  # without path and query: they may be a secret
+    kind: str  # webhook, alertmanager
+    state: str = "waiting"
+    since: float = 0.0  # in this state, on the run's clock
+    last_error: str = ""  # empty while messages are taken
+    sent: int = 0  # messages
+    failed: int = 0  # tries
 
 
 @attrs.frozen(kw_only=True)
@@ -202,6 +217,7 @@ class Board:
     gateway: GatewaySnapshot = attrs.field(factory=GatewaySnapshot)
     closing: ClosingSnapshot | None = None  # the order to remove the framework, while it stands
     conditions: tuple[Condition, ...] = ()
+    notices: tuple[NoticeSnapshot, ...] = ()  # one for each receiver of notifications
     verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no offer fits its want
     offers: OfferTally = attrs.field(factory=OfferTally)
     seen: Mapping[str, AgentSeen] = attrs.field(factory=dict)  # agent id -> the master's last word

@@ -16,6 +16,7 @@ import msgspec
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
+from domain.notices import NoticesRecord
 from domain.stages import RolloutRecord
 
 VERSION: Final = 1
@@ -26,6 +27,7 @@ ROLLOUT_KEY: Final = "rollout"
 DEBTS_KEY: Final = "debts"
 IMPORTED_KEY: Final = "imported"
 INSTALLATION_KEY: Final = "installation"
+NOTICES_KEY: Final = "notices"
 AGENT_PREFIX: Final = "agents/"
 
 R = TypeVar("R")
@@ -85,6 +87,7 @@ Record = (
     | ImportedRecord
     | RolloutRecord
     | DebtsRecord
+    | NoticesRecord
 )
 
 
@@ -94,6 +97,7 @@ _KINDS: Final[Mapping[str, type[Record]]] = {
     GATEWAY_KEY: GatewayRecord,
     ROLLOUT_KEY: RolloutRecord,
     DEBTS_KEY: DebtsRecord,
+    NOTICES_KEY: NoticesRecord,
     INSTALLATION_KEY: InstallationRecord,
     IMPORTED_KEY: ImportedRecord,
 }
