@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -25,18 +25,19 @@ from actors.gateway_poller import GatewayPoller
 from actors.health_monitor import HealthMonitor
 from actors.household import Household
 from actors.journal import Journal
-from actors.mailbox import Mailbox, Vitals
+from actors.mailboxes import Mailboxes
 from actors.master_link import MasterLink
 from actors.master_session import Session
 from actors.master_writer import MasterWriter
+from actors.notifier import NoReceivers, Notifier
 from actors.offer_broker import OfferBroker
-from actors.ports import Gateway, Leaders, Mesos, Sandbox, Store
+from actors.ports import Gateway, Leaders, Mesos, Notices, Sandbox, Store
 from actors.recollection import installation_key, recollect
 from actors.registration import Registration
 from actors.rollout_gate import RolloutGate
 from actors.roster import Roster
 from actors.supervision import EndOfServiceError, supervise
-from domain import health, inbox, records, rollout
+from domain import health, inbox, notices, records, rollout
 from domain.agent import AgentRecord
 from domain.closing import Wish
 from domain.rules import Rules
@@ -47,15 +48,8 @@ FRAMEWORK_NAME: Final = "ScaleIO Framework"  # the original's: shown in Mesos, f
 EXIT_STORE: Final = 5
 EDGE_PATIENCE_S: Final = 5.0  # for the web server's last answers; Marathon kills after 10 to 30 s
 JOURNAL_PATIENCE_S: Final = 3.0  # for the writes in hand
-BROKER_MAILBOX: Final = 1024  # one OFFERS event is one message; updates come one by one
-WRITER_MAILBOX: Final = 1024
-ROSTER_MAILBOX: Final = 16384  # one observation per offer of the largest event
-GATE_MAILBOX: Final = 4096
-POLLER_MAILBOX: Final = 1024
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 WebServer = Callable[["Service", trio.Event, "trio.TaskStatus[str]"], Awaitable[None]]
 
@@ -72,6 +66,7 @@ class Outside:
     chance: Chance
     installer: Callable[[Service], Installer]
     web: WebServer
+    notices: Notices = NoReceivers()  # noqa: RUF009 - frozen
     on_stored: Callable[[AgentRecord], None] = lambda _: None
     own_addresses: frozenset[str] = frozenset()  # of the scheduler's host, all that are known
     own_names: frozenset[str] = frozenset()
@@ -93,39 +88,15 @@ class Service:
         self.url = ""
         self._web_ended = trio.Event()
         rng = outside.chance.rng
-        self.journal = Journal(
-            store=outside.store, mailbox=self._box("journal", "journal", 1024), chance=rng
-        )
-        self.broker_box: Mailbox[messages.BrokerInbox] = self._box(
-            "offer-broker", "offer_broker", BROKER_MAILBOX
-        )
-        self.writer_box: Mailbox[messages.WriterInbox] = self._box(
-            "master-writer", "master_link", WRITER_MAILBOX
-        )
-        self.roster_box: Mailbox[messages.RosterInbox] = self._box(
-            "roster", "roster", ROSTER_MAILBOX
-        )
-        self.gate_box: Mailbox[messages.GateInbox] = self._box(
-            "rollout-gate", "rollout_gate", GATE_MAILBOX
-        )
-        self.poller_box: Mailbox[messages.PollerInbox] = self._box(
-            "gateway-poller", "gateway_poller", POLLER_MAILBOX
-        )
-        self.health_box: Mailbox[messages.HealthInbox] = self._box(
-            "health-monitor", "health_monitor", 16
-        )
-        self.closer_box: Mailbox[messages.CloserInbox] = self._box(
-            "framework-closer", "framework_closer", 64
-        )
-        self.herald_box: Mailbox[messages.TellMesos] = self._box("herald", "herald", 64)
-        self.link_vitals: Mailbox[messages.WriterInbox] = self._box("master-link", "master_link", 1)
+        boxes = Mailboxes.on(self.board)
+        self.journal = Journal(store=outside.store, mailbox=boxes.journal, chance=rng)
+        self.broker_box, self.writer_box = boxes.broker, boxes.writer
+        self.roster_box, self.gate_box = boxes.roster, boxes.gate
+        self.poller_box, self.health_box = boxes.poller, boxes.health
+        self.closer_box, self.herald_box = boxes.closer, boxes.herald
+        self.notifier_box, self.link_vitals = boxes.notifier, boxes.link
         self.session = Session(info=self._framework_info())
         self._compose()
-
-    def _box(self, name: str, kind: str, size: int) -> Mailbox[T]:
-        box: Mailbox[T] = Mailbox(Vitals(name=name, kind=kind), size)
-        self.board.actors[name] = box.snapshot
-        return box
 
     def _framework_info(self) -> FrameworkInfo:
         settings = self.settings
@@ -252,6 +223,21 @@ class Service:
             store_fault=lambda: self.journal.fault,
             store_bound=outside.store.kind == "sqlite",
         )
+        self.notifier = Notifier(
+            mailbox=self.notifier_box,
+            port=outside.notices,
+            health=self.health_box,
+            board=board,
+            journal=self.journal,
+            chance=outside.chance,
+            policy=notices.Policy(
+                min_severity=settings.notify_min_severity,
+                group_wait_s=settings.notify_group_wait,
+                repeat_s=settings.notify_repeat,
+            ),
+            framework=self._who_tells,
+            redact=self.redactor,
+        )
         self.household.links = Links(
             journal=self.journal,
             broker=self.broker_box,
@@ -277,6 +263,14 @@ class Service:
 
     def _set_suppressed(self, value: bool) -> None:  # noqa: FBT001 - a callback of one value
         self.session.suppressed = value
+
+    def _who_tells(self) -> notices.Framework:
+        return notices.Framework(
+            name=FRAMEWORK_NAME,
+            role=self.settings.role,
+            id=self.session.info.framework_id,
+            url=self.session.info.webui_url,
+        )
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -328,6 +322,7 @@ class Service:
             (self.gate_box.vitals, self.gate.run),
             (self.poller_box.vitals, self.poller.run),
             (self.health_box.vitals, self.health.run),
+            (self.notifier_box.vitals, self.notifier.run),
             (self.roster_box.vitals, self.roster.run),
             (self.herald_box.vitals, self.herald.run),
             (self.closer_box.vitals, self.closer.run),
@@ -353,6 +348,7 @@ class Service:
         self.gate.restore_word(known.rollout)
         self.herald.owed = known.debts
         self.closer.restore(known.closing)
+        self.notifier.stored = known.notices
 
     async def _store_id(self, framework_id: str) -> None:
         """Durable when it returns; "" forgets who we were."""

@@ -181,7 +181,7 @@ class Condition:
 
 @attrs.frozen(kw_only=True)
 class NoticeSnapshot:
-    """One receiver of notifications. `state`: waiting, sending, retrying, refused."""
+    """One receiver of notifications. `state`: waiting, retrying, refused."""
 
     receiver: str  # without path and query: they may be a secret
     kind: str  # webhook, alertmanager

@@ -14,6 +14,7 @@ from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
 from domain.records import FrameworkRecord, InstallationRecord
 from domain.stages import RolloutRecord
+from domain.told import NoticesRecord
 
 
 @attrs.frozen(kw_only=True)
@@ -24,6 +25,7 @@ class Recollection:
     closing: ClosingRecord | None
     rollout: RolloutRecord
     debts: DebtsRecord
+    notices: NoticesRecord
     agents: tuple[AgentRecord, ...]
 
 
@@ -31,6 +33,7 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
     """Raises RecordError where a record can't be read."""
     framework, closing = stored.get(records.FRAMEWORK_KEY), stored.get(records.CLOSING_KEY)
     word, debts = stored.get(records.ROLLOUT_KEY), stored.get(records.DEBTS_KEY)
+    told = stored.get(records.NOTICES_KEY)
     return Recollection(
         framework=None
         if framework is None
@@ -44,6 +47,9 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
         debts=DebtsRecord()
         if debts is None
         else records.decode(debts, DebtsRecord, key=records.DEBTS_KEY),
+        notices=NoticesRecord()
+        if told is None
+        else records.decode(told, NoticesRecord, key=records.NOTICES_KEY),
         agents=tuple(
             records.decode(stored[key], AgentRecord, key=key)
             for key in sorted(stored)

@@ -18,16 +18,15 @@ from typing import Final
 import attrs
 import msgspec
 
-SEVERITIES: Final = ("info", "warning", "critical")
+from domain.told import STORED_TEXT_MAX, Key, Ledger, Said, rank
+
 WEBHOOK: Final = "webhook"
 ALERTMANAGER: Final = "alertmanager"
 
 CONDITIONS_MAX: Final = 100  # in one message
 MESSAGE_BYTES_MAX: Final = 256 * 1024  # of its conditions as JSON
-STORED_BYTES_MAX: Final = 256 * 1024  # of all receivers: ZooKeeper takes 1 MB, and a batch has more
 TEXT_MAX: Final = 2000  # characters
 OBJECTS_MAX: Final = 100
-STORED_TEXT_MAX: Final = 200
 
 REFRESH_S: Final = 60.0  # Alertmanager ends what it has not heard of for 5 minutes
 GRACE_S: Final = 60.0  # after a start: conditions need time to be found again
@@ -47,8 +46,6 @@ RETRY_FIRST_S: Final = 5.0
 RETRY_CEILING_S: Final = 300.0
 UNKNOWN_STATUSES: Final = frozenset({502, 504})  # a proxy's: it may have passed the message on
 TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
-
-Key = tuple[str, str]
 
 
 @attrs.frozen(kw_only=True)
@@ -124,64 +121,6 @@ class Message:
     at: float  # unix
     changes: tuple[Change, ...]
     more: bool = False  # there was no room for all
-
-
-# -- what is stored ---------------------------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class Said:
-    """What a receiver knows of one condition. Times are unix seconds."""
-
-    name: str
-    severity: str
-    subject: str = ""
-    since: float = 0.0
-    at: float = 0.0  # told last; 0: perhaps never
-    text: str = ""
-    unsure: str = ""  # the state that was sent, and not answered
-
-    @property
-    def key(self) -> Key:
-        return self.name, self.subject
-
-
-@attrs.frozen(kw_only=True)
-class Ledger:
-    """`key` and `sequence` are those of the last message that was sent."""
-
-    told: tuple[Said, ...] = ()
-    sequence: int = 0
-    key: str = ""
-
-
-@attrs.frozen(kw_only=True)
-class NoticesRecord:
-    """By the digest of the receiver's address."""
-
-    receivers: Mapping[str, Ledger] = attrs.field(factory=dict)
-
-
-def recorded(accounts: Iterable[Account]) -> NoticesRecord:
-    """As much as the store takes, the worst first: what is left out may be told twice."""
-    kept = list(accounts)
-    room = STORED_BYTES_MAX // max(1, len(kept))
-    return NoticesRecord(
-        receivers={
-            one.receiver.digest: attrs.evolve(one.ledger, told=_fitting(one.ledger.told, room))
-            for one in kept
-        }
-    )
-
-
-def _fitting(told: Iterable[Said], room: int) -> tuple[Said, ...]:
-    found: list[Said] = []
-    for said in sorted(told, key=lambda s: (-rank(s.severity), s.key)):
-        room -= len(msgspec.json.encode(said)) + 1
-        if room < 0:
-            break
-        found.append(said)
-    return tuple(found)
 
 
 # -- one receiver's account ---------------------------------------------------------------------
@@ -444,8 +383,3 @@ def pause_s(outcome: str, failures: int, chance: float, asked_s: float | None) -
         return min(RETRY_CEILING_S, max(RETRY_FIRST_S, asked_s))
     ceiling_s = min(RETRY_CEILING_S, RETRY_FIRST_S * 2.0 ** min(failures - 1, 16))
     return max(RETRY_FIRST_S, ceiling_s * (0.5 + chance / 2))
-
-
-def rank(severity: str) -> int:
-    """A word that we do not know is not kept from anybody."""
-    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)

@@ -16,8 +16,8 @@ import msgspec
 from domain.agent import AgentRecord
 from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
-from domain.notices import NoticesRecord
 from domain.stages import RolloutRecord
+from domain.told import NoticesRecord
 
 VERSION: Final = 1
 FRAMEWORK_KEY: Final = "framework"

@@ -12,14 +12,13 @@ from domain.notices import (
     ALERTMANAGER,
     WEBHOOK,
     Account,
-    Ledger,
     Message,
     Policy,
     Receiver,
-    Said,
     Scene,
     Standing,
 )
+from domain.told import STORED_BYTES_MAX, Ledger, Said, recorded
 
 HOOK = Receiver(digest="d1", kind=WEBHOOK, shown="https://hooks.example")
 ALERTS = Receiver(digest="d2", kind=ALERTMANAGER, shown="http://alerts.example:9093")
@@ -329,12 +328,8 @@ def test_a_reminder_is_counted_from_the_last_one_also_by_a_new_process() -> None
 def test_the_record_keeps_within_its_bound_and_the_worst_conditions() -> None:
     told = [Said(name="agent-lost", severity="warning", subject=f"a{n}") for n in range(20_000)]
     told += [Said(name="device-error", severity="critical", subject=f"d{n}") for n in range(10)]
-    accounts = [
-        Account(receiver=attrs.evolve(HOOK, digest=f"d{n}"), ledger=Ledger(told=tuple(told)))
-        for n in range(8)
-    ]
-    record = notices.recorded(accounts)
-    assert len(records.encode(record)) < 1.1 * notices.STORED_BYTES_MAX
+    record = recorded({f"d{n}": Ledger(told=tuple(told)) for n in range(8)})
+    assert len(records.encode(record)) < 1.1 * STORED_BYTES_MAX
     for ledger in record.receivers.values():
         assert {said.severity for said in ledger.told} == {"critical", "warning"}
 
