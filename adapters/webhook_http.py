@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,13 @@ ANSWER_BYTES_MAX: Final = 4096  # for people; the rest is not read
 DETAIL_CHARACTERS_MAX: Final = 200
 ALERTS_PATH: Final = "/api/v2/alerts"
 PATH_SECRET_MIN: Final = 12  # characters: a shorter path is a word of everyday
-_JSON: Final = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+# A connection that was kept may be closed just when it is used again: then nobody knows whether
+# the message arrived.
+_HEADERS: Final = {
+    "Content-Type": "application/json",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
 # A request that never left: the connection was refused, or none could be had.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -78,7 +85,7 @@ class HttpNotices:
         self, receiver: Receiver, message: Message, framework: Framework
     ) -> NoticeAnswer:
         address = self._addresses[receiver.digest]
-        headers = {**_JSON, **await self._own_headers(receiver, message)}
+        headers = {**_HEADERS, **await self._own_headers(receiver, message)}
         body = body_of(receiver, message, framework)
         try:
             with trio.fail_after(ATTEMPT_S):
@@ -168,10 +175,17 @@ async def _beginning(response: httpx.Response) -> bytes:
     """As much as is shown: a receiver must not fill our memory."""
     body = bytearray()
     parts = response.aiter_raw()
-    async for part in parts:
-        body += part
-        if len(body) >= ANSWER_BYTES_MAX:
-            break
+    try:
+        async for part in parts:
+            body += part
+            if len(body) >= ANSWER_BYTES_MAX:
+                break
+    finally:
+        with trio.move_on_after(0, shield=True), suppress(httpx.HTTPError):
+            # httpx closes none of its inner generators when a body is left early: they are
+            # ended from inside, by a cancellation at once.
+            async for _ in parts:
+                pass
     return bytes(body[:ANSWER_BYTES_MAX])
 
 
