@@ -366,6 +366,30 @@ class Settings:
         "health.overallocation", 200, whole(100, 100000, "PERCENT"),
         "Percent of what a pool holds that its thin volumes may grow to before it warns.")
 
+    notify_webhook: tuple[str, ...] = row(
+        "notify.webhook", (), kinds.WEBHOOKS,
+        "Addresses that are told of conditions, as JSON (docs/notifications.md).", masked=True)
+    notify_alertmanager: tuple[str, ...] = row(
+        "notify.alertmanager", (), kinds.ALERTMANAGERS,
+        "Alertmanagers that are told of conditions: each one's address.", masked=True)
+    notify_min_severity: str = row(
+        "notify.min-severity", "warning", choice("info", "warning", "critical"),
+        "Least severe conditions that are told.")
+    notify_group_wait: int = row(
+        "notify.group-wait", 10, whole(0, 3600, "SECONDS"),
+        "What arises within so long is told together.")
+    notify_repeat: int = row(
+        "notify.repeat", 14400, whole(0, 10**7, "SECONDS"),
+        "Pause between reminders of a critical condition that stands, to -notify.webhook; "
+        "0: none.")
+    notify_token_file: Path | None = row(
+        "notify.token-file", None, kinds.FILE,
+        "File with the bearer token for -notify.webhook; read for each message.")
+    notify_ca_file: Path | None = row(
+        "notify.ca-file", None, kinds.FILE,
+        "Certificates (PEM) that may sign those of the receivers.",
+        shown="those that the system trusts")
+
     aws_accesskey: Secret = unbuilt_row(
         "aws.accesskey", NO_SECRET, kinds.SECRET, "AWS_ACCESS_KEY", AWS)
     aws_secretkey: Secret = unbuilt_row(
@@ -577,6 +601,12 @@ def _check(settings: Settings) -> None:
         raise SettingsError(
             "-scaleio.gateway.fingerprint: -scaleio.gateway.ca-file says already who is trusted: "
             "give one of them"
+        )
+    if settings.notify_token_file and not settings.notify_webhook:
+        raise SettingsError("-notify.token-file: a token for whom? give -notify.webhook, too")
+    if settings.notify_ca_file and not settings.notify_webhook + settings.notify_alertmanager:
+        raise SettingsError(
+            "-notify.ca-file: whose certificates? give -notify.webhook or -notify.alertmanager, too"
         )
     if settings.health_capacity_high >= settings.health_capacity_critical:
         raise SettingsError(

@@ -8,38 +8,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
 import structlog
 import trio
 
-from actors import messages, questions
 from actors.agent import Installer, Links
 from actors.before_reboot import BeforeReboot
 from actors.board import Board
 from actors.clock import Chance
 from actors.closing import FrameworkCloser
 from actors.evacuations import Evacuations
+from actors.front_desk import FrontDesk
 from actors.gateway_poller import GatewayPoller
 from actors.health_monitor import HealthMonitor
 from actors.household import Household
 from actors.journal import Journal
-from actors.mailbox import Mailbox, Vitals
+from actors.mailboxes import Mailboxes
 from actors.master_link import MasterLink
 from actors.master_session import Session
 from actors.master_writer import MasterWriter
+from actors.notifier import NoReceivers, Notifier
 from actors.offer_broker import OfferBroker
-from actors.ports import Gateway, Leaders, Mesos, Sandbox, Store
+from actors.ports import Gateway, Leaders, Mesos, Notices, Sandbox, Store
 from actors.recollection import installation_key, recollect
 from actors.registration import Registration
 from actors.rollout_gate import RolloutGate
 from actors.roster import Roster
 from actors.supervision import EndOfServiceError, supervise
-from domain import inbox, records, rollout, storage_health
+from domain import notices, records, rollout, storage_health
 from domain.agent import AgentRecord
-from domain.closing import Wish
 from domain.rules import Rules
 from protocol.mesos.calls import FrameworkInfo
 from settings import Redactor, Settings
@@ -48,13 +48,8 @@ FRAMEWORK_NAME: Final = "ScaleIO Framework"  # the original's: shown in Mesos, f
 EXIT_STORE: Final = 5
 EDGE_PATIENCE_S: Final = 5.0  # for the web server's last answers; Marathon kills after 10 to 30 s
 JOURNAL_PATIENCE_S: Final = 3.0  # for the writes in hand
-MAILBOX: Final = 1024  # one OFFERS event is one message; updates come one by one
-ROSTER_MAILBOX: Final = 16384  # one observation per offer of the largest event
-GATE_MAILBOX: Final = 4096
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 WebServer = Callable[["Service", trio.Event, "trio.TaskStatus[str]"], Awaitable[None]]
 
@@ -71,6 +66,7 @@ class Outside:
     chance: Chance
     installer: Callable[[Service], Installer]
     web: WebServer
+    notices: Notices = NoReceivers()  # noqa: RUF009 - frozen
     on_stored: Callable[[AgentRecord], None] = lambda _: None
     own_addresses: frozenset[str] = frozenset()  # of the scheduler's host, all that are known
     own_names: frozenset[str] = frozenset()
@@ -78,7 +74,7 @@ class Outside:
     time_scale: float = 1.0  # run-clock seconds per real second: the web server's patience
 
 
-class Service:
+class Service(FrontDesk):
     """One scheduler: its mailboxes, its actors, and the board that they write on."""
 
     def __init__(self, settings: Settings, outside: Outside, redactor: Redactor) -> None:
@@ -92,39 +88,15 @@ class Service:
         self.url = ""
         self._web_ended = trio.Event()
         rng = outside.chance.rng
-        self.journal = Journal(
-            store=outside.store, mailbox=self._box("journal", "journal", 1024), chance=rng
-        )
-        self.broker_box: Mailbox[messages.BrokerInbox] = self._box(
-            "offer-broker", "offer_broker", MAILBOX
-        )
-        self.writer_box: Mailbox[messages.WriterInbox] = self._box(
-            "master-writer", "master_link", MAILBOX
-        )
-        self.roster_box: Mailbox[messages.RosterInbox] = self._box(
-            "roster", "roster", ROSTER_MAILBOX
-        )
-        self.gate_box: Mailbox[messages.GateInbox] = self._box(
-            "rollout-gate", "rollout_gate", GATE_MAILBOX
-        )
-        self.poller_box: Mailbox[messages.PollerInbox] = self._box(
-            "gateway-poller", "gateway_poller", MAILBOX
-        )
-        self.health_box: Mailbox[messages.HealthInbox] = self._box(
-            "health-monitor", "health_monitor", 16
-        )
-        self.closer_box: Mailbox[messages.CloserInbox] = self._box(
-            "framework-closer", "framework_closer", 64
-        )
-        self.herald_box: Mailbox[messages.TellMesos] = self._box("herald", "herald", 64)
-        self.link_vitals: Mailbox[messages.WriterInbox] = self._box("master-link", "master_link", 1)
+        boxes = Mailboxes.on(self.board)
+        self.journal = Journal(store=outside.store, mailbox=boxes.journal, chance=rng)
+        self.broker_box, self.writer_box = boxes.broker, boxes.writer
+        self.roster_box, self.gate_box = boxes.roster, boxes.gate
+        self.poller_box, self.health_box = boxes.poller, boxes.health
+        self.closer_box, self.herald_box = boxes.closer, boxes.herald
+        self.notifier_box, self.link_vitals = boxes.notifier, boxes.link
         self.session = Session(info=self._framework_info())
         self._compose()
-
-    def _box(self, name: str, kind: str, size: int) -> Mailbox[T]:
-        box: Mailbox[T] = Mailbox(Vitals(name=name, kind=kind), size)
-        self.board.actors[name] = box.snapshot
-        return box
 
     def _framework_info(self) -> FrameworkInfo:
         settings = self.settings
@@ -258,6 +230,21 @@ class Service:
             store_fault=lambda: self.journal.fault,
             store_bound=outside.store.kind == "sqlite",
         )
+        self.notifier = Notifier(
+            mailbox=self.notifier_box,
+            port=outside.notices,
+            health=self.health_box,
+            board=board,
+            journal=self.journal,
+            chance=outside.chance,
+            policy=notices.Policy(
+                min_severity=settings.notify_min_severity,
+                group_wait_s=settings.notify_group_wait,
+                repeat_s=settings.notify_repeat,
+            ),
+            framework=self._who_tells,
+            redact=self.redactor,
+        )
         self.household.links = Links(
             journal=self.journal,
             broker=self.broker_box,
@@ -283,6 +270,14 @@ class Service:
 
     def _set_suppressed(self, value: bool) -> None:  # noqa: FBT001 - a callback of one value
         self.session.suppressed = value
+
+    def _who_tells(self) -> notices.Framework:
+        return notices.Framework(
+            name=FRAMEWORK_NAME,
+            role=self.settings.role,
+            id=self.session.info.framework_id,
+            url=self.session.info.webui_url,
+        )
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -334,6 +329,7 @@ class Service:
             (self.gate_box.vitals, self.gate.run),
             (self.poller_box.vitals, self.poller.run),
             (self.health_box.vitals, self.health.run),
+            (self.notifier_box.vitals, self.notifier.run),
             (self.roster_box.vitals, self.roster.run),
             (self.herald_box.vitals, self.herald.run),
             (self.closer_box.vitals, self.closer.run),
@@ -360,6 +356,7 @@ class Service:
         self.herald.owed = known.debts
         self.closer.restore(known.closing)
         self.evacuations.restore(known.removals)
+        self.notifier.stored = known.notices
 
     async def _store_id(self, framework_id: str) -> None:
         """Durable when it returns; "" forgets who we were."""
@@ -372,61 +369,6 @@ class Service:
         )
         kept = records.encode(record) if framework_id else None
         await self.journal.save({records.FRAMEWORK_KEY: kept})
-
-    # -- asked by the web ------------------------------------------------------------------------
-
-    async def permit(self, permit: str) -> tuple[int, str]:
-        """May the host that holds this permit reboot now? 200 only if all conditions hold."""
-        return await self._ask_gate(lambda a: messages.AskPermit(permit=permit, answer=a))
-
-    async def framework_order(self, wish: Wish | None) -> tuple[int, str]:
-        """Remove the framework, or call that off (None); answered when it is stored."""
-
-        def message(answer: questions.Answer) -> messages.CloserInbox:
-            if wish is None:
-                return messages.CallOff(answer=answer)
-            return messages.CloseFramework(wish=wish, answer=answer)
-
-        return await questions.ask(
-            self.closer_box,
-            message,
-            who="the closer of the framework",
-            patience_s=EDGE_PATIENCE_S * 4,
-        )
-
-    async def rollout_order(self, word: str) -> tuple[int, str]:
-        """pause, resume, abort or start; answered when it is stored."""
-        return await self._ask_gate(lambda a: messages.RolloutOrder(word=word, answer=a))
-
-    async def storage_order(self, kind: str, object_id: str, remove: bool) -> tuple[int, str]:  # noqa: FBT001 - remove or keep
-        """Remove an object of the storage cluster, or call that off; answered when stored."""
-        return await questions.ask(
-            self.poller_box,
-            lambda a: messages.RemoveObject(kind=kind, id=object_id, wanted=remove, answer=a),
-            who="the gateway poller",
-            patience_s=EDGE_PATIENCE_S * 12,  # a look may be under way
-        )
-
-    async def _ask_gate(
-        self, message: Callable[[questions.Answer], messages.GateInbox]
-    ) -> tuple[int, str]:
-        return await questions.ask(
-            self.gate_box, message, who="the rollout gate", patience_s=EDGE_PATIENCE_S * 4
-        )
-
-    def command(self, name: str, host: str) -> tuple[int, str]:
-        """One agent's, refused with 503 if its mailbox is full; register is the framework's."""
-        if name == "register":
-            return self.closer.register() or self.link.register_anew()
-        refusal = self.closer.refusal(name)
-        if refusal:
-            return 409, refusal
-        mailbox = self.household.mailbox_of(host)
-        if mailbox is None:
-            return 404, f"no agent {host}"
-        if not mailbox.offer(inbox.Command(name=name)):
-            return 503, f"agent {host} is busy: try again"
-        return 202, f"{name} is passed to agent {host}"
 
 
 if __name__ == "__main__":

@@ -195,6 +195,19 @@ class Condition:
 
 
 @attrs.frozen(kw_only=True)
+class NoticeSnapshot:
+    """One receiver of notifications. `state`: waiting, retrying, refused."""
+
+    receiver: str  # without path and query: they may be a secret
+    kind: str  # webhook, alertmanager
+    state: str = "waiting"
+    since: float = 0.0  # in this state, on the run's clock
+    last_error: str = ""  # empty while messages are taken
+    sent: int = 0  # messages
+    failed: int = 0  # tries
+
+
+@attrs.frozen(kw_only=True)
 class RolloutSnapshot:
     """`state`: running, paused, aborted, halted, asking. `stage`: canary, share, all."""
 
@@ -220,6 +233,7 @@ class Board:
     leaving: tuple[Leaving, ...] = ()  # what is being removed from the storage cluster
     closing: ClosingSnapshot | None = None  # the order to remove the framework, while it stands
     conditions: tuple[Condition, ...] = ()
+    notices: tuple[NoticeSnapshot, ...] = ()  # one for each receiver of notifications
     verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no offer fits its want
     offers: OfferTally = attrs.field(factory=OfferTally)
     seen: Mapping[str, AgentSeen] = attrs.field(factory=dict)  # agent id -> the master's last word

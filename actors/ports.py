@@ -12,6 +12,7 @@ from typing import Protocol
 
 import attrs
 
+from domain.notices import Framework, Message, Receiver
 from domain.storage import StorageSnapshot
 
 
@@ -172,3 +173,32 @@ class Gateway(Protocol):
 
     async def close(self) -> None:
         """Log out, within a short timeout."""
+
+
+@attrs.frozen(kw_only=True)
+class NoticeAnswer:
+    """What a receiver of notifications said: HTTP status, and when to come back if it told."""
+
+    status: int
+    detail: str = ""  # for people, without secrets
+    retry_after_s: float | None = None
+
+
+class NoticeUnreachableError(Exception):
+    """No answer; `sent` tells whether the message may have arrived. The text holds no secret."""
+
+    def __init__(self, sentence: str, *, sent: bool) -> None:
+        super().__init__(sentence)
+        self.sent = sent
+
+
+class Notices(Protocol):
+    """Those who are told of conditions."""
+
+    @property
+    def receivers(self) -> tuple[Receiver, ...]: ...
+
+    async def deliver(
+        self, receiver: Receiver, message: Message, framework: Framework
+    ) -> NoticeAnswer:
+        """One try. Raises NoticeUnreachableError."""

@@ -15,6 +15,7 @@ from domain.debts import DebtsRecord
 from domain.evacuation import OrdersRecord
 from domain.records import FrameworkRecord, InstallationRecord
 from domain.stages import RolloutRecord
+from domain.told import NoticesRecord
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +27,7 @@ class Recollection:
     rollout: RolloutRecord
     debts: DebtsRecord
     removals: OrdersRecord
+    notices: NoticesRecord
     agents: tuple[AgentRecord, ...]
 
 
@@ -33,6 +35,7 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
     """Raises RecordError where a record can't be read."""
     framework, closing = stored.get(records.FRAMEWORK_KEY), stored.get(records.CLOSING_KEY)
     word, debts = stored.get(records.ROLLOUT_KEY), stored.get(records.DEBTS_KEY)
+    told = stored.get(records.NOTICES_KEY)
     return Recollection(
         framework=None
         if framework is None
@@ -49,6 +52,9 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
         removals=OrdersRecord()
         if (removals := stored.get(records.ORDERS_KEY)) is None
         else records.decode(removals, OrdersRecord, key=records.ORDERS_KEY),
+        notices=NoticesRecord()
+        if told is None
+        else records.decode(told, NoticesRecord, key=records.NOTICES_KEY),
         agents=tuple(
             records.decode(stored[key], AgentRecord, key=key)
             for key in sorted(stored)

@@ -16,7 +16,8 @@ import msgspec
 import structlog
 import trio
 
-from actors.ports import CredentialsError, MesosUnreachableError, Store
+from actors.notifier import NoReceivers
+from actors.ports import CredentialsError, MesosUnreachableError, Notices, Store
 from adapters.http_client import make_client
 from adapters.leaders import FixedLeaders
 from adapters.leaders_zookeeper import ZooKeeperLeaders
@@ -34,6 +35,7 @@ from adapters.store_choice import (
     choose_store,
     open_store,
 )
+from adapters.webhook_http import HttpNotices, receivers_tls
 from adapters.zookeeper_session import KazooMissingError
 from flags.ensemble import Ensemble, read_ensemble
 from settings import Redactor, Secret, Settings
@@ -128,6 +130,21 @@ async def open_client(
         ssl_context=tls, read_timeout_s=read_timeout_s, connections_max=connections_max
     )
     return await stack.enter_async_context(client)
+
+
+async def open_notices(settings: Settings, redactor: Redactor, stack: AsyncExitStack) -> Notices:
+    """Those who are told of conditions. Raises CredentialsError."""
+    named = (*settings.notify_webhook, *settings.notify_alertmanager)
+    if not named:
+        return NoReceivers()
+    tls = await trio.to_thread.run_sync(receivers_tls, settings.notify_ca_file)
+    return HttpNotices.to(
+        webhooks=settings.notify_webhook,
+        alertmanagers=settings.notify_alertmanager,
+        token_file=settings.notify_token_file,
+        client=await open_client(stack, tls=tls, connections_max=len(named) + 2),
+        redactor=redactor,
+    )
 
 
 # -- the store ------------------------------------------------------------------------------------

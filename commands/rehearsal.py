@@ -18,7 +18,8 @@ import trio
 
 from actors.board import Board
 from actors.clock import Chance
-from actors.ports import Mesos, Store
+from actors.notifier import NoReceivers
+from actors.ports import Mesos, Notices, Store
 from actors.supervision import EndOfServiceError
 from adapters.gateway_http import HttpGateway
 from adapters.http_client import make_client
@@ -106,6 +107,7 @@ class Rehearsal:
     plant: Plant | None = None
     web: WebServer | None = None  # None: no sockets, the permit is asked in process
     time_scale: float = 1.0
+    notices: Notices = attrs.field(factory=NoReceivers)  # nobody is told, unless a test listens
     through: Callable[[Store], Store] = lambda store: store  # where a store can be made to fail
     catalog: Catalog | None = attrs.field(
         factory=lambda: load_catalog(catalog_text(), "the simulation's catalog")
@@ -224,6 +226,7 @@ class Rehearsal:
                 chance=chance.rng.random,
             ),
             store=self._store(store, power),
+            notices=self.notices,
             chance=chance,
             installer=self._installer,
             web=self.web or _no_sockets,

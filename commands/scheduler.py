@@ -33,6 +33,7 @@ from commands.opening import (
     open_client,
     open_leaders,
     open_masters,
+    open_notices,
     open_the_store,
     open_tls,
 )
@@ -216,6 +217,7 @@ async def production(
         gateway=gateway,
         store=store,
         chance=chance,
+        notices=await open_notices(settings, redactor, stack),
         installer=lambda service: assembly(settings, inputs, service),
         web=lambda service, stop, task_status: _web(
             settings, inputs, redactor, service, stop, task_status

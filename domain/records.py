@@ -18,6 +18,7 @@ from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
 from domain.evacuation import OrdersRecord
 from domain.stages import RolloutRecord
+from domain.told import NoticesRecord
 
 VERSION: Final = 1
 FRAMEWORK_KEY: Final = "framework"
@@ -28,6 +29,7 @@ DEBTS_KEY: Final = "debts"
 ORDERS_KEY: Final = "removals"
 IMPORTED_KEY: Final = "imported"
 INSTALLATION_KEY: Final = "installation"
+NOTICES_KEY: Final = "notices"
 AGENT_PREFIX: Final = "agents/"
 
 R = TypeVar("R")
@@ -92,6 +94,7 @@ Record = (
     | RolloutRecord
     | DebtsRecord
     | OrdersRecord
+    | NoticesRecord
 )
 
 
@@ -102,6 +105,7 @@ _KINDS: Final[Mapping[str, type[Record]]] = {
     ROLLOUT_KEY: RolloutRecord,
     DEBTS_KEY: DebtsRecord,
     ORDERS_KEY: OrdersRecord,
+    NOTICES_KEY: NoticesRecord,
     INSTALLATION_KEY: InstallationRecord,
     IMPORTED_KEY: ImportedRecord,
 }

@@ -44,6 +44,7 @@ class Flag:
     default_text: str = ""  # where the default is found out at start
     generic: bool = False  # the original's variable is read only with -compat.env
     unbuilt: str = ""  # why any other value than the default is refused
+    masked: bool = False  # the text may be a secret, whole or in part: it is never shown
 
     @property
     def attribute(self) -> str:
@@ -90,10 +91,11 @@ def row(
     generic: bool = False,
     unbuilt: str = "",
     hidden: bool = False,
+    masked: bool = False,
 ) -> T:
     """A row of the table. `was`: the original's variable; `shown`: the default in words.
 
-    `hidden`: not in a repr, since the text may hold a password.
+    `hidden`: not in a repr, since the text may hold a password; `masked`: nor in a refusal.
     """
     entry = Flag(
         name=name,
@@ -104,8 +106,9 @@ def row(
         default_text=shown,
         generic=generic,
         unbuilt=unbuilt,
+        masked=masked,
     )
-    field: T = attrs.field(default=default, metadata={"flag": entry}, repr=not hidden)
+    field: T = attrs.field(default=default, metadata={"flag": entry}, repr=not (hidden or masked))
     return field
 
 
@@ -136,7 +139,7 @@ class Given:
         return value
 
     def _shown(self) -> str:
-        if isinstance(self.flag.default, Secret):
+        if isinstance(self.flag.default, Secret) or self.flag.masked:
             return f"{self.source}: {STARS}"
         return f"{self.source}: {quoted(without_credentials(self.text))}"
 

@@ -19,6 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 NAME_CHARACTERS_MAX: Final = 31  # ScaleIO object names
 MASTER_PORT: Final = 5050
 MASTER_PATHS: Final = ("", "/", "/api/v1/scheduler")
+RECEIVERS_MAX: Final = 8  # of each kind
 ONE_WAY: Final = "give either the masters as a comma list, or one zk://HOST:PORT,HOST:PORT/PATH"
 
 
@@ -183,6 +184,45 @@ def _read_fingerprints(text: str) -> tuple[str, ...]:
     return tuple(named)
 
 
+def _receivers(text: str, path_of: Callable[[str, str], str]) -> tuple[str, ...]:
+    """Addresses of receivers. A path or query may be a secret, so a refusal counts, not quotes."""
+    parts = _read_list(text)
+    if len(parts) > RECEIVERS_MAX:
+        raise RefusedError(f"names {len(parts)} addresses: {RECEIVERS_MAX} at most")
+    found = []
+    for number, part in enumerate(parts, 1):
+        try:
+            url = urlsplit(part)
+            whole_form = bool(url.hostname and _read_host(url.hostname)) and url.port != 0
+        except ValueError:
+            whole_form = False
+            url = urlsplit("")
+        if url.username is not None or url.password is not None:
+            raise RefusedError(
+                f"address {number} holds credentials: put a token into -notify.token-file"
+            )
+        if (
+            not whole_form
+            or url.scheme not in {"http", "https"}
+            or url.fragment
+            or not re.fullmatch(r"[!-~]{1,2000}", part)
+        ):
+            raise RefusedError(f"address {number} is not http(s)://host[:port][/path]")
+        found.append(f"{url.scheme}://{url.netloc}{path_of(url.path, url.query)}")
+    return tuple(dict.fromkeys(found))
+
+
+def _webhook_path(path: str, query: str) -> str:
+    return (path or "/") + (f"?{query}" if query else "")
+
+
+def _alertmanager_path(path: str, query: str) -> str:
+    """The base, without slash; who gives the address of the alerts means the same."""
+    if query:
+        raise RefusedError("an Alertmanager's address has no query")
+    return path.rstrip("/").removesuffix("/api/v2/alerts")
+
+
 def _read_file(text: str) -> Path | None:
     # No is_file(): a shell's <(...) is a pipe.
     return _path(text, "file", lambda path: path.exists() and not path.is_dir())
@@ -283,6 +323,16 @@ FILE: Final = Kind(expected="a readable file", read=_read_file, placeholder="FIL
 DIRECTORY: Final = Kind(expected="a directory", read=_read_directory, placeholder="DIR")
 PROXY: Final = Kind(
     expected="http://HOST:PORT without credentials", read=_read_proxy, placeholder="URL"
+)
+WEBHOOKS: Final = Kind(
+    expected="a comma list of http(s)://host[:port][/path]",
+    read=lambda text: _receivers(text, _webhook_path),
+    placeholder="URL,...",
+)
+ALERTMANAGERS: Final = Kind(
+    expected="a comma list of http(s)://host[:port][/prefix]",
+    read=lambda text: _receivers(text, _alertmanager_path),
+    placeholder="URL,...",
 )
 NO_PROXY: Final = Kind(
     expected="a comma list of hosts, domains or addresses without blanks",

@@ -39,6 +39,7 @@ SINGLE: Final = {
     "rollout-gate": "rollout_gate",
     "gateway-poller": "gateway_poller",
     "health-monitor": "health_monitor",
+    "notifier": "notifier",
 }
 
 
