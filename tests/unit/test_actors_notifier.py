@@ -307,7 +307,7 @@ async def test_it_is_stored_that_a_message_may_have_arrived_before_it_leaves(
         here.holds(condition())
         await until(lambda: port.tried)
         [said] = here.stored().receivers["d1"].told
-        assert (said.name, said.unsure) == ("agent-lost", "firing")
+        assert (said.name, said.unsure) == ("agent-lost", "firing warning")
         await until(port.told)
         await trio.sleep(1.0)
         [said] = here.stored().receivers["d1"].told
