@@ -33,6 +33,7 @@ GRACE_S: Final = 60.0  # after a start: conditions need time to be found again
 SLOW_S: Final[Mapping[str, float]] = {"waiting-long": 3660.0}  # stands after an hour of waiting
 LOOKS_S: Final = 30.0  # from a look at the Gateway to conditions that rest on it
 LOOK_AGAIN_S: Final = 10.0
+CRASHED_S: Final = 120.0  # nobody waits longer for the message in hand to be known again
 # All the others rest on what the Gateway tells: an unknown name waits for it, too.
 WITHOUT_GATEWAY: Final = frozenset(
     {
@@ -175,12 +176,12 @@ def look(account: Account, scene: Scene, policy: Policy) -> tuple[Account, Messa
         (at for s in doubtful if (at := certain_at(s, scene)) > scene.now), default=math.inf
     )
     news = [*_rises(standing, told), *_ends(account, standing, told, scene)]
-    if account.crashed:
+    if account.crashed and scene.now < scene.started + CRASHED_S:
         # The same message as before the crash, if it can be had: alone, and when all is known.
         unsure = {said.key for said in told.values() if said.unsure}
         news = [change for change in news if change.key in unsure]
         if len(news) < len(unsure):
-            return account, None, again
+            return account, None, min(again, scene.started + CRASHED_S)
         return account, _message(account, news, scene), scene.now
     since = None
     if news:
