@@ -604,6 +604,8 @@ def _check(settings: Settings) -> None:
         )
     if settings.notify_token_file and not settings.notify_webhook:
         raise SettingsError("-notify.token-file: a token for whom? give -notify.webhook, too")
+    if str(settings.notify_token_file).startswith("/dev/fd/"):
+        raise SettingsError("-notify.token-file: it is read again and again: name a file")
     if settings.notify_ca_file and not settings.notify_webhook + settings.notify_alertmanager:
         raise SettingsError(
             "-notify.ca-file: whose certificates? give -notify.webhook or -notify.alertmanager, too"

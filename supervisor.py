@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -329,13 +330,15 @@ class Service(FrontDesk):
             (self.gate_box.vitals, self.gate.run),
             (self.poller_box.vitals, self.poller.run),
             (self.health_box.vitals, self.health.run),
-            (self.notifier_box.vitals, self.notifier.run),
             (self.roster_box.vitals, self.roster.run),
             (self.herald_box.vitals, self.herald.run),
             (self.closer_box.vitals, self.closer.run),
             (self.link_vitals.vitals, self.link.run),
         ):
             edge.start_soon(supervise, box, run)
+        # Agents are kept also where nobody can be told of it: giving up ends the notifier alone.
+        tell = partial(supervise, quarantine=True)
+        edge.start_soon(tell, self.notifier_box.vitals, self.notifier.run, name=supervise)
 
     async def _load(self) -> None:
         """What the store knows: our identity, every agent, and who holds which permission."""

@@ -159,17 +159,20 @@ class Notifier:
         return tuple(self._one(condition) for condition in self.board.conditions)
 
     def _one(self, condition: Condition) -> notices.Standing:
-        texts = (condition.text, condition.cure)
-        text, cure = (self.redact(text)[: notices.TEXT_MAX] for text in texts)
         return notices.Standing(
             name=condition.name,
             severity=condition.severity,
-            subject=self.redact(condition.subject),
-            text=text,
+            subject=self._clean(condition.subject),
+            text=self._clean(condition.text),
             since=round(self._unix[condition.name, condition.subject, condition.since], 3),
-            cure=cure,
-            objects=tuple(map(self.redact, condition.objects[: notices.OBJECTS_MAX])),
+            cure=self._clean(condition.cure),
+            objects=tuple(map(self._clean, condition.objects[: notices.OBJECTS_MAX])),
         )
+
+    def _clean(self, text: str) -> str:
+        """Without secrets, not without end, and so that it can be written as UTF-8."""
+        kept = self.redact(text)[: notices.TEXT_MAX]
+        return kept.encode("utf-8", errors="replace").decode("utf-8")
 
     # -- telling ----------------------------------------------------------------------------------
 

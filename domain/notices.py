@@ -33,6 +33,7 @@ GRACE_S: Final = 60.0  # after a start: conditions need time to be found again
 SLOW_S: Final[Mapping[str, float]] = {"waiting-long": 3660.0}  # stands after an hour of waiting
 LOOKS_S: Final = 30.0  # from a look at the Gateway to conditions that rest on it
 LOOK_AGAIN_S: Final = 10.0
+CRASHED_S: Final = 120.0  # nobody waits longer for the message in hand to be known again
 # All the others rest on what the Gateway tells: an unknown name waits for it, too.
 WITHOUT_GATEWAY: Final = frozenset(
     {
@@ -106,10 +107,15 @@ class Change:
     ended: float = 0.0
     was: str = ""  # the severity that was told before, if it was another one
     told_at: float = 0.0  # when it was told last; 0: never
+    turn: int = 0  # tells it from what was sent and not answered before
 
     @property
     def key(self) -> Key:
         return self.name, self.subject
+
+    @property
+    def word(self) -> str:
+        return f"{self.state} {self.severity}"
 
 
 @attrs.frozen(kw_only=True)
@@ -170,12 +176,12 @@ def look(account: Account, scene: Scene, policy: Policy) -> tuple[Account, Messa
         (at for s in doubtful if (at := certain_at(s, scene)) > scene.now), default=math.inf
     )
     news = [*_rises(standing, told), *_ends(account, standing, told, scene)]
-    if account.crashed:
+    if account.crashed and scene.now < scene.started + CRASHED_S:
         # The same message as before the crash, if it can be had: alone, and when all is known.
         unsure = {said.key for said in told.values() if said.unsure}
         news = [change for change in news if change.key in unsure]
         if len(news) < len(unsure):
-            return account, None, again
+            return account, None, min(again, scene.started + CRASHED_S)
         return account, _message(account, news, scene), scene.now
     since = None
     if news:
@@ -204,8 +210,8 @@ def _rises(standing: Mapping[Key, Standing], told: Mapping[Key, Said]) -> Iterab
         if said is None:
             yield _change("firing", one)
         elif said.unsure or said.severity != one.severity:
-            same = said.unsure == "reminder" and said.severity == one.severity
-            yield _change("reminder" if same else "firing", one, said)
+            reminded = said.unsure == f"reminder {one.severity}"
+            yield _change("reminder" if reminded else "firing", one, said)
 
 
 def _ends(
@@ -214,7 +220,7 @@ def _ends(
     for key, said in told.items():
         if key in standing or (key in account.unseen and certain_at(said, scene) > scene.now):
             continue
-        yield Change(
+        change = Change(
             state="resolved",
             name=said.name,
             severity=said.severity,
@@ -224,6 +230,7 @@ def _ends(
             ended=max(scene.unix, said.since),
             told_at=said.at,
         )
+        yield _in_turn(change, said)
 
 
 def _repeats(
@@ -259,7 +266,7 @@ def _age_s(account: Account, said: Said, scene: Scene) -> float:
 
 
 def _change(state: str, one: Standing, said: Said | None = None) -> Change:
-    return Change(
+    change = Change(
         state=state,
         name=one.name,
         severity=one.severity,
@@ -271,6 +278,13 @@ def _change(state: str, one: Standing, said: Said | None = None) -> Change:
         was="" if said is None or said.severity == one.severity else said.severity,
         told_at=0.0 if said is None else said.at,
     )
+    return change if said is None else _in_turn(change, said)
+
+
+def _in_turn(change: Change, said: Said) -> Change:
+    """Firing, over and firing again, none of them answered, are three messages."""
+    moved_on = bool(said.unsure) and said.unsure != change.word
+    return attrs.evolve(change, turn=said.turn + moved_on)
 
 
 def _message(account: Account, changes: Iterable[Change], scene: Scene) -> Message:
@@ -299,7 +313,7 @@ def _message(account: Account, changes: Iterable[Change], scene: Scene) -> Messa
 def _key_of(receiver: Receiver, changes: Iterable[Change]) -> str:
     """Of what is told, not of the words: a repeated message is known by it."""
     told = [
-        (c.state, c.name, c.subject, c.severity, round(c.since, 3), round(c.told_at, 3))
+        (c.state, c.name, c.subject, c.severity, round(c.since, 3), round(c.told_at, 3), c.turn)
         for c in changes
     ]
     raw = msgspec.json.encode((receiver.digest, told))
@@ -323,7 +337,7 @@ def intended(account: Account, message: Message) -> Account:
             since=change.since,
             text=change.text[:STORED_TEXT_MAX],
         )
-        told[change.key] = attrs.evolve(said, unsure=change.state)
+        told[change.key] = attrs.evolve(said, unsure=change.word, turn=change.turn)
     ledger = attrs.evolve(account.ledger, told=tuple(told.values()))
     if not alerts:
         ledger = attrs.evolve(ledger, key=message.key, sequence=message.sequence)

@@ -31,7 +31,8 @@ class Said:
     since: float = 0.0
     at: float = 0.0  # told last; 0: perhaps never
     text: str = ""
-    unsure: str = ""  # the state that was sent, and not answered
+    unsure: str = ""  # the state and severity that were sent, and not answered
+    turn: int = 0  # how often something else was sent since the last answer
 
     @property
     def key(self) -> Key:

@@ -36,6 +36,7 @@ DOCUMENTS = (
     "docs/operations.md",
     "docs/architecture.md",
     "docs/rest.md",
+    "docs/notifications.md",
 )
 
 

@@ -25,6 +25,7 @@ from domain.records import (
     decode,
     encode,
 )
+from domain.told import NoticesRecord
 
 KEY = "agents/a1.example.com"
 PLAIN: dict[object, st.SearchStrategy[object]] = {
@@ -68,7 +69,7 @@ def test_any_agent_record_comes_back_equal(record: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [ClosingRecord, FrameworkRecord, InstallationRecord, GatewayRecord]
+    "kind", [ClosingRecord, FrameworkRecord, InstallationRecord, GatewayRecord, NoticesRecord]
 )
 def test_the_small_records_come_back_equal(kind: type[Record]) -> None:
     @settings(max_examples=20)

@@ -174,6 +174,13 @@ async def test_a_message_says_what_to_do_and_holds_no_secret(autojump_clock: Moc
         assert SECRET.encode() not in here.store.records[records.NOTICES_KEY]
 
 
+async def test_words_that_are_no_utf_8_are_told_all_the_same(autojump_clock: MockClock) -> None:
+    async with post() as here:
+        here.holds(condition(text="disk \udcff"))
+        await trio.sleep(WAIT_S + 1.0)
+        assert here.port.heard["d1"][0].changes[0].text == "disk ?"
+
+
 def notices_unix(moment: float) -> float:
     return 1e9 + moment
 
@@ -307,7 +314,7 @@ async def test_it_is_stored_that_a_message_may_have_arrived_before_it_leaves(
         here.holds(condition())
         await until(lambda: port.tried)
         [said] = here.stored().receivers["d1"].told
-        assert (said.name, said.unsure) == ("agent-lost", "firing")
+        assert (said.name, said.unsure) == ("agent-lost", "firing warning")
         await until(port.told)
         await trio.sleep(1.0)
         [said] = here.stored().receivers["d1"].told

@@ -316,6 +316,22 @@ def test_after_a_crash_the_message_in_hand_comes_first_and_under_its_key() -> No
     assert desk.tell(full, LOST, GONE, after_s=10.0) == [("firing", "agent-lost", "warning")]
 
 
+def test_the_message_in_hand_holds_back_no_other_for_long() -> None:
+    """The Gateway may stay away after the crash: that itself has to be told."""
+    desk = Desk()
+    desk.tell(FULL)
+    desk.now += 10.0
+    message, _ = desk.look()
+    assert message is not None
+    desk.account = notices.intended(desk.account, message)
+    desk.restart()
+    assert desk.tell(GONE, after_s=notices.CRASHED_S - 1.0) == []
+    assert desk.tell(GONE, after_s=1.0) == []
+    assert desk.tell(GONE, after_s=10.0) == [("firing", "gateway-unreachable", "critical")]
+    desk.looked, desk.storage_since = True, desk.now
+    assert desk.tell(GONE, FULL, after_s=10.0) == [("firing", "capacity-high", "warning")]
+
+
 def test_a_reminder_is_counted_from_the_last_one_also_by_a_new_process() -> None:
     desk = Desk(policy=Policy(repeat_s=3600.0))
     desk.tell(GONE, after_s=10.0)

@@ -594,3 +594,60 @@ def test_the_documentation_holds_the_current_table() -> None:
 def test_no_password_of_an_ensemble_is_in_a_repr() -> None:
     settings = parsed("-store.uri=zk://u:Hush-Hush-1@h:2181/x", "-uri=zk://u:Hush-Hush-2@h/mesos")
     assert "Hush" not in repr(settings)
+
+
+def test_receivers_of_notifications_are_a_list_of_addresses() -> None:
+    found = parsed(
+        "-notify.webhook=https://h.example/a?b=c, http://h.example,http://h.example",
+        "-notify.alertmanager=http://[::1]:9093/,https://a.example/prefix/api/v2/alerts",
+    )
+    assert found.notify_webhook == ("https://h.example/a?b=c", "http://h.example/")
+    assert found.notify_alertmanager == ("http://[::1]:9093", "https://a.example/prefix")
+    assert parsed().notify_webhook + parsed().notify_alertmanager == ()
+
+
+@pytest.mark.parametrize("flag", ["notify.webhook", "notify.alertmanager"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://u:Hidden-1@h/x", "address 1 holds credentials: put a token into"),
+        ("http://h,https://Hidden-1@h", "address 2 holds credentials"),
+        ("h:9093/Hidden-1", "address 1 is not http(s)://host"),
+        ("ftp://h/Hidden-1", "address 1 is not http(s)://host"),
+        ("http:///Hidden-1", "address 1 is not http(s)://host"),
+        ("http://h:0/Hidden-1", "address 1 is not http(s)://host"),
+        ("http://h:99999/Hidden-1", "address 1 is not http(s)://host"),
+        ("http://h/Hidden-1#part", "address 1 is not http(s)://host"),
+        ("http://h/Hidden 1\n", "address 1 is not http(s)://host"),
+        ("http://[h/Hidden-1", "address 1 is not http(s)://host"),
+        (",".join(f"http://h{number}/Hidden-1" for number in range(9)), "8 at most"),
+    ],
+)
+def test_an_address_of_a_receiver_is_refused_in_one_line_that_does_not_show_it(
+    flag: str, text: str, words: str
+) -> None:
+    shown = refusal(f"-{flag}={text}")
+    assert words in shown
+    assert "Hidden" not in shown
+
+
+def test_the_address_of_a_receiver_does_not_show_itself() -> None:
+    assert "Hidden" not in repr(parsed("-notify.webhook=https://h.example/Hidden-1"))
+
+
+def test_what_receivers_need_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert "give -notify.webhook, too" in refusal(f"-notify.token-file={file}")
+    only = "-notify.alertmanager=http://a:9093"
+    assert "give -notify.webhook, too" in refusal(only, f"-notify.token-file={file}")
+    assert "whose certificates?" in refusal(f"-notify.ca-file={file}")
+    assert parsed(only, f"-notify.ca-file={file}").notify_ca_file == file
+
+
+def test_how_notifications_are_told() -> None:
+    found = parsed("-notify.repeat=0", "-notify.group-wait=0", "-notify.min-severity=critical")
+    assert (found.notify_repeat, found.notify_group_wait) == (0, 0)
+    assert found.notify_min_severity == "critical"
+    assert "one of info, warning, critical" in refusal("-notify.min-severity=loud")
+    assert "whole number" in refusal("-notify.repeat=-1")
