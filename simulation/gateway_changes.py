@@ -148,7 +148,8 @@ class Changes:
             raise MdmRefusalError(103, "The SDS is being removed")
         for pool in self.state.pools_of_sds(sds.id):
             self._room_without(sds, pool)
-        sds.leaves_at = self.clock() + self.evacuate_s
+        sds.leaving_since = self.clock()
+        sds.leaves_at = sds.leaving_since + self.evacuate_s
         self.emit("sds-leaving", {"id": sds.id, "sds_ip": sds.ips[0][0]})
         self.settle_leaving()
 
@@ -156,29 +157,31 @@ class Changes:
         """What an SDS held that is away for long, the others hold now, where it has room."""
         now = self.clock()
         for sds in self.state.sds.values():
-            if sds.absorbed_at is None or now < sds.absorbed_at or sds.absorbed:
+            if sds.absorbed_at is None or sds.absorbed:
                 continue
-            pools = self.state.pools_of_sds(sds.id)
-            others = {d.sds_id for p in pools for d in self.state.devices_of_pool(p.id)} - {sds.id}
-            try:
-                for pool in pools:
-                    self._room_without(sds, pool)
-            except MdmRefusalError:
-                continue
-            sds.absorbed = all(self.state.sds[other].connected for other in others)
+            sds.stuck = not self._place_elsewhere(sds)
+            sds.absorbed = now >= sds.absorbed_at and not sds.stuck
+
+    def _place_elsewhere(self, sds: Sds) -> bool:
+        pools = self.state.pools_of_sds(sds.id)
+        others = {i for p in pools for i in self.state.members_of_pool(p.id)} - {sds.id}
+        if not all(self.state.sds[i].connected for i in others):
+            return False
+        try:
+            for pool in pools:
+                self._room_without(sds, pool)
+        except MdmRefusalError:
+            return False
+        return all(pool.rebuild_enabled for pool in pools)
 
     def settle_leaving(self) -> None:
         """SDSs whose data has moved are gone; it moves only while all the others are there."""
         now = self.clock()
-        for sds in list(self.state.sds.values()):
-            others = {
-                d.sds_id
-                for pool in self.state.pools_of_sds(sds.id)
-                for d in self.state.devices_of_pool(pool.id)
-            }
-            members = [self.state.sds[other] for other in others]
-            whole = all(one.connected or one.absorbed for one in members)
-            if sds.leaves_at is not None and now >= sds.leaves_at and whole:
+        due = [s for s in self.state.sds.values() if s.leaves_at is not None and now >= s.leaves_at]
+        for sds in due:
+            pools = self.state.pools_of_sds(sds.id)
+            others = [self.state.sds[i] for p in pools for i in self.state.members_of_pool(p.id)]
+            if all(one.connected or one.absorbed for one in others):
                 self._drop_sds(sds)
 
     def _room_without(self, sds: Sds, pool: Pool) -> None:

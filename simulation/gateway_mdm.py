@@ -42,9 +42,13 @@ class Refused:
 
 @attrs.frozen
 class DeviceSize:
-    """The world's word for a device: it is there, with that size."""
+    """The world's word for a device: it is there, with that size.
+
+    `usable_kb`: what is left of the disk for data, where that is less.
+    """
 
     kb: int
+    usable_kb: int | None = None
 
 
 @attrs.define(kw_only=True)
@@ -252,7 +256,8 @@ class Mdm(Changes):
         size_kb = said.kb if isinstance(said, DeviceSize) else DEVICE_KB_DEFAULT
         if not DEVICE_KB_MIN <= size_kb <= DEVICE_KB_MAX:
             raise MdmRefusalError(72, f"The size of device {path} is out of range")
-        return size_kb
+        usable_kb = said.usable_kb if isinstance(said, DeviceSize) else None
+        return size_kb if usable_kb is None else usable_kb
 
 
 def _volume_kb(body: Body) -> int:

@@ -13,7 +13,7 @@ from simulation import gateway_system_view, gateway_views
 from simulation.gateway_fields import Body, MalformedError, MdmRefusalError, NoSuchRouteError
 from simulation.gateway_mdm import FAULT_SET_NOT_FOUND, Mdm
 from simulation.gateway_model import ClusterState
-from simulation.gateway_statistics import statistics
+from simulation.gateway_statistics import Statistics
 
 NOT_FOUND: Final[Mapping[str, int]] = {
     "ProtectionDomain": 142,
@@ -136,7 +136,7 @@ class Routes:
         if name not in gateway_views.RELATIONSHIPS[kind]:
             raise NoSuchRouteError(name)
         if name == "Statistics":
-            return statistics(state, kind, object_id)
+            return Statistics(state).of(kind, object_id)
         if name == "User":
             return []
         return gateway_views.views(state, name, _children(state, kind, object_id, name))
@@ -195,14 +195,15 @@ class Routes:
         asked = body.get("ids")
         ids = [str(i) for i in asked] if isinstance(asked, list) and asked else None
         if kind == "System":
-            return _selected(statistics(state, kind, state.system_id), wanted)
+            return _selected(Statistics(state).of(kind, state.system_id), wanted)
         if ids is None:
             if "allIds" not in body:
                 raise MalformedError("Request message is not valid: ids or allIds is required")
             ids = gateway_views.ids(state, kind)
         for object_id in ids:
             _exists(state, kind, object_id)
-        return {i: _selected(statistics(state, kind, i), wanted) for i in ids}
+        known = Statistics(state)
+        return {i: _selected(known.of(kind, i), wanted) for i in ids}
 
     def _all_statistics(self, body: Body) -> object:
         asked = body.get("selectedStatisticsList")
@@ -300,7 +301,7 @@ def _known(kind: str) -> None:
 
 
 def _exists(state: ClusterState, kind: str, object_id: str) -> None:
-    if object_id not in gateway_views.ids(state, kind):
+    if object_id not in gateway_views.objects(state, kind):
         raise MdmRefusalError(NOT_FOUND[kind], f"Could not find the {kind}")
 
 

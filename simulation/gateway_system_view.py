@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from simulation.gateway_model import (
-    CRITICAL_PERCENT,
-    HIGH_PERCENT,
-    ClusterState,
-    Mdm,
-    mdm_health,
-)
+from simulation.gateway_alerts import mdm_health
+from simulation.gateway_model import CRITICAL_PERCENT, HIGH_PERCENT, ClusterState, Mdm
 from simulation.gateway_views import View, links, software
 
 

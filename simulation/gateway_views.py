@@ -6,13 +6,11 @@ clients of the 2.x time refuse keys they do not know, so later fields appear by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from simulation.gateway_model import (
-    CRITICAL_PERCENT,
-    HIGH_PERCENT,
     AlertRecord,
     ClusterState,
     Device,
@@ -88,14 +86,14 @@ def pool(state: ClusterState, object_id: str) -> View:
         "name": of.name,
         "protectionDomainId": of.domain_id,
         "sparePercentage": of.spare_percent,
-        "capacityAlertHighThreshold": HIGH_PERCENT,
-        "capacityAlertCriticalThreshold": CRITICAL_PERCENT,
+        "capacityAlertHighThreshold": of.high_percent,
+        "capacityAlertCriticalThreshold": of.critical_percent,
         "zeroPaddingEnabled": of.zero_padding,
         "useRmcache": False,
         "useRfcache": False,
-        "checksumEnabled": False,
-        "rebuildEnabled": True,
-        "rebalanceEnabled": True,
+        "checksumEnabled": of.checksum_enabled,
+        "rebuildEnabled": of.rebuild_enabled,
+        "rebalanceEnabled": of.rebalance_enabled,
         "rebuildIoPriorityPolicy": "limitNumOfConcurrentIos",
         "rebalanceIoPriorityPolicy": "favorAppIos",
         "backgroundScannerMode": "Disabled",
@@ -162,7 +160,7 @@ def device(state: ClusterState, object_id: str) -> View:
         "deviceState": "Normal",
         "errorState": "Error" if of.failed else "None",
         "aggregatedState": "Failed" if of.failed else "NeverFailed",
-        "capacityLimitInKb": of.capacity_kb,
+        "capacityLimitInKb": of.usable_kb,
         "maxCapacityInKb": of.capacity_kb,
         "deviceCurrentPathName": of.path,
         "deviceOriginalPathName": of.path,
@@ -247,7 +245,7 @@ def volume(state: ClusterState, object_id: str) -> View:
 
 
 def vtree(state: ClusterState, object_id: str) -> View:
-    of = next(v for v in state.volumes.values() if v.vtree_id == object_id)
+    of = state.volumes_of_vtree(object_id)[0]
     parent = ("StoragePool", of.pool_id)
     return {
         "id": object_id,
@@ -303,17 +301,32 @@ ONE: Final[Mapping[str, Callable[[ClusterState, str], View]]] = {
 
 
 def ids(state: ClusterState, kind: str) -> list[str]:
-    return {
-        "System": [state.system_id],
-        "ProtectionDomain": list(state.domains),
-        "StoragePool": list(state.pools),
-        "FaultSet": list(state.fault_sets),
-        "Sds": list(state.sds),
-        "Device": list(state.devices),
-        "Sdc": list(state.sdcs),
-        "Volume": list(state.volumes),
-        "VTree": [v.vtree_id for v in state.volumes.values()],
-    }.get(kind, [])
+    return list(objects(state, kind))
+
+
+def objects(state: ClusterState, kind: str) -> Collection[str]:
+    """Ids of all objects of that type; asking it for one id is no search."""
+    match kind:
+        case "System":
+            return {state.system_id: None}
+        case "ProtectionDomain":
+            return state.domains
+        case "StoragePool":
+            return state.pools
+        case "FaultSet":
+            return state.fault_sets
+        case "Sds":
+            return state.sds
+        case "Device":
+            return state.devices
+        case "Sdc":
+            return state.sdcs
+        case "Volume":
+            return state.volumes
+        case "VTree":
+            return state.vtrees
+        case _:
+            return ()
 
 
 def views(state: ClusterState, kind: str, object_ids: Iterable[str]) -> list[View]:

@@ -40,6 +40,14 @@ class Client:
         is_json = dict(reply.headers).get("Content-Type") == "application/json"
         return reply.status, msgspec.json.decode(reply.body) if is_json else reply.body
 
+    def headers(self, path: str) -> dict[str, str]:
+        """Of the reply."""
+        headers = {"authorization": basic("", self.token)}
+        request = Request(method="GET", target=path, headers=headers, body=b"")
+        reply = trio.run(self.simulated.handler, request)
+        assert isinstance(reply, Reply)
+        return dict(reply.headers)
+
     def get(self, path: str) -> Any:
         status, value = self.ask("GET", path)
         assert status == 200, value
