@@ -30,6 +30,7 @@ from domain import notices
 from domain.conditions import KINDS
 from domain.storage_health import Limits
 from simulation.gateway import SimulatedGateway
+from simulation.http_server import Cut, Handler, Request
 from simulation.network import MemoryBackend, Network
 from tests.unit.actor_doubles import MemoryStore, box
 from tests.unit.webhook_receiver import ClockHeld, http_notices, recording_receiver
@@ -40,7 +41,7 @@ HOUR_S: Final = 3600.0
 SDSS: Final = 100
 POLL_S: Final = 60.0
 INTERVAL_S: Final = POLL_S * 1.1 + 1.0  # between two looks at most, by the poller's own jitter
-BACKOFF_S: Final = 61.0 + 20.0  # between two looks while the Gateway is away
+BACKOFF_S: Final = 2 * 61.0  # the longest pause of the poller, and of a refused password
 PASSWORD: Final = "Correct-Horse-9"
 GB: Final = 1 << 20
 REBUILD_S: Final = 600.0
@@ -163,8 +164,7 @@ def script(days: Days, nursery: trio.Nursery) -> None:
     for hour in (12, 30):
         nursery.start_soon(
             days.breaks, ("gateway-unreachable", ""), hour * HOUR_S, 1200.0,
-            lambda bad: days.network.cut("gateway", 80) if bad
-            else days.network.listen("gateway", 80, gateway.handler),
+            lambda bad: _answers(days.network, _dead if bad else gateway.handler),
         )  # fmt: skip
     for hour in (18, 42):
         nursery.start_soon(
@@ -173,6 +173,16 @@ def script(days: Days, nursery: trio.Nursery) -> None:
         )  # fmt: skip
     nursery.start_soon(days.fills, 2.0 * HOUR_S, 20 * HOUR_S, 28 * HOUR_S, 94)
     nursery.start_soon(days.fills, 31 * HOUR_S, 38 * HOUR_S, 46 * HOUR_S, 85)
+
+
+def _answers(network: Network, handler: Handler) -> None:
+    network.cut("gateway", 80)
+    network.listen("gateway", 80, handler)
+
+
+async def _dead(_: Request) -> Cut:
+    await trio.lowlevel.checkpoint()
+    return Cut()
 
 
 def _change_password(gateway: SimulatedGateway, password: str) -> None:
