@@ -72,6 +72,7 @@ class HealthMonitor:
             certificate_left_s=self._certificate_left_s(gateway.storage),
             store_fault=self.store_fault(),
             store_bound_to_host=self.store_bound,
+            deaf={one.receiver: one.last_error for one in self.board.notices if one.last_error},
             storage=gateway.storage,
             outlooks=self._outlooks(gateway.storage),
             agents=views,

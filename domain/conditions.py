@@ -65,6 +65,8 @@ KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (
           "make room, or mend the store that -store.uri names", clear=0.0),
     _kind("store-bound-to-host", "info", "our state is bound to this host",
           "name a ZooKeeper ensemble with -store.uri", clear=0.0),
+    _kind("notification-failing", "warning", "a receiver of notifications is not reached",
+          "look at it and at its address; what it misses is told when it is back", after=120.0),
     # -- agents
     _kind("reboot-overdue", "critical", "a host has not come back whole from its reboot",
           "look at its console, or hold the agent to let the others go on", clear=0.0),

@@ -53,6 +53,7 @@ class Scene:
     certificate_left_s: float | None = None
     store_fault: str = ""
     store_bound_to_host: bool = False
+    deaf: Mapping[str, str] = attrs.field(factory=dict)  # receiver of notifications -> why
     storage: StorageSnapshot | None = None
     outlooks: Mapping[str, Outlook] = attrs.field(factory=dict)  # by pool id
     agents: tuple[AgentView, ...] = ()
@@ -60,7 +61,7 @@ class Scene:
 
 def judge(scene: Scene, limits: Limits, before: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
     """What holds now; `before` are the (name, subject) pairs of the last look."""
-    found = [*_connections(scene), *_agents(scene.agents)]
+    found = [*_connections(scene), *_receivers(scene.deaf), *_agents(scene.agents)]
     if scene.storage is not None:
         away = [agent for agent in scene.agents if agent.phase == "rebooting"]
         found += storage_health.found(
@@ -106,6 +107,12 @@ def _connections(scene: Scene) -> Iterator[Finding]:
             "",
             "state is bound to this host; name a ZooKeeper ensemble with -store.uri",
         )
+
+
+def _receivers(deaf: Mapping[str, str]) -> Iterator[Finding]:
+    for receiver, why in deaf.items():
+        text = f"{receiver} is not told of conditions: {why}"
+        yield finding("notification-failing", receiver, text)
 
 
 def _skew(subject: str, skew_s: float) -> Finding:

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.board import AgentSnapshot, Board, GatewaySnapshot, LinkSnapshot
+from actors.board import AgentSnapshot, Board, GatewaySnapshot, LinkSnapshot, NoticeSnapshot
 from actors.health_monitor import DOUBT_AFTER_S, DOUBT_EVERY_S, LOOK_EVERY_S, HealthMonitor
 from actors.mailbox import Mailbox
 from actors.messages import HealthInbox, Look
@@ -133,6 +133,18 @@ async def test_clocks_and_certificates_are_compared_with_our_own_clock(
         here.board.gateway = GatewaySnapshot(storage=skewed)
         await trio.sleep(2 * LOOK_EVERY_S + KINDS["clock-skew"].raise_s)
         assert set(here.standing()) == {"certificate-expiring", "clock-skew"}
+
+
+async def test_a_receiver_that_is_not_reached_is_told_to_the_others(
+    autojump_clock: MockClock,
+) -> None:
+    async with ward() as here:
+        deaf = NoticeSnapshot(receiver="http://pager", kind="webhook", last_error="answered 500")
+        here.board.notices = (deaf, attrs.evolve(deaf, receiver="http://other", last_error=""))
+        await trio.sleep(2 * LOOK_EVERY_S + KINDS["notification-failing"].raise_s)
+        [one] = here.board.conditions
+        assert (one.name, one.subject) == ("notification-failing", "http://pager")
+        assert "answered 500" in one.text
 
 
 async def test_a_pool_that_fills_tells_when_it_is_full(autojump_clock: MockClock) -> None:
