@@ -56,6 +56,8 @@ class SimulatedCluster:
     rebuild_s: float = 60.0  # from the return of an SDS until its data is whole again
     rebalance_s: float = 0.0  # data moves that long after a device was added
     absorb_s: float = 3600.0  # from the loss of an SDS until its data is rebuilt on the others
+    maintenance_verbs: tuple[str, str] | None = None  # to enter and to leave; not public
+    limits: bool = False  # what ScaleIO 2.0 can hold at most is the most
     evacuate_s: float = 0.0  # from the removal of an SDS until its data is on the others
     listeners: list[Listener] = attrs.field(factory=list, init=False, repr=False)
     state: ClusterState = attrs.field(init=False, repr=False)
@@ -83,6 +85,7 @@ class SimulatedCluster:
             state=self.state, ids=self._ids, clock=self.clock, hooks=self._hooks, emit=self._emit
         )
         self._mdm.evacuate_s = self.evacuate_s
+        self._dial()
 
     # --- the world
 
@@ -147,7 +150,7 @@ class SimulatedCluster:
         sds.absorbed_at = None if connected else now + self.absorb_s
         sds.away_since = now
         sds.rebuild = None
-        if connected and not sds.absorbed:
+        if connected and not sds.absorbed and not sds.in_maintenance:
             sds.rebuild = Work(since=now, until=now + self.rebuild_s, share=missed)
             for pool in self.state.pools_of_sds(sds.id):
                 self._emit("rebuild-started", {"id": pool.id, "pool": pool.name})
@@ -282,6 +285,7 @@ class SimulatedCluster:
 
     def settle(self) -> None:
         """Bring what depends on time up to now, and tell what has changed by it."""
+        self._dial()
         now = self.state.now = self.clock()
         self._mdm.settle_absorbed()
         self._mdm.settle_leaving()
@@ -323,6 +327,11 @@ class SimulatedCluster:
         if isinstance(new_kb, int) and total_kb:
             moved = min(1.0, moved + new_kb / total_kb)
         pool.rebalance = Work(since=now, until=now + self.rebalance_s, share=moved)
+
+    def _dial(self) -> None:
+        """What a test may turn at any time."""
+        self._mdm.maintenance_verbs = self.maintenance_verbs
+        self._mdm.limits.on = self.limits
 
     def _settle_alerts(self, health: Mapping[str, PoolHealth]) -> None:
         """Alerts are current state: a cleared one is simply absent."""
