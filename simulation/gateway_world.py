@@ -172,6 +172,13 @@ class SimulatedCluster:
                 pool.thin_kb = thin_kb
         self.settle()
 
+    def fill_percent(self, pool_name: str, percent: int) -> None:
+        """As `fill`, of what may be filled without the spare."""
+        for pool in self.state.pools.values():
+            if pool.name == pool_name:
+                figures = self.state.pool_figures(pool)
+                self.fill(pool_name, (figures.limit_kb - figures.spare_kb) * percent // 100)
+
     def set_snapshot_use(self, pool_name: str, *, in_use_kb: int, occupied_kb: int) -> None:
         """Snapshots of that pool now keep so much from allocation, and fill so much (raw)."""
         for pool in self.state.pools.values():
@@ -253,15 +260,21 @@ class SimulatedCluster:
         ]
 
     def seed(
-        self, *, domain: str = "default", pool: str = "default", sds: int = 3, sdc: int = 2
+        self,
+        *,
+        domain: str = "default",
+        pool: str = "default",
+        sds: int = 3,
+        sdc: int = 2,
+        devices: int = 1,
     ) -> None:
-        """One domain, one pool, `sds` SDSs with one 200 GB device each, `sdc` connected SDCs."""
+        """One domain, one pool, `sds` SDSs with 200 GB devices, `sdc` connected SDCs."""
         domain_id = self._mdm.create_domain({"name": domain})
         pool_id = self._mdm.create_pool(
             {"protectionDomainId": domain_id, "name": pool, "mediaType": "HDD"}
         )
         for n in range(1, sds + 1):
-            address = f"10.0.1.{n}"
+            address = f"10.0.1.{n}" if n < 250 else f"10.1.{n // 250}.{n % 250 + 1}"
             sds_id = self._mdm.create_sds(
                 {
                     "protectionDomainId": domain_id,
@@ -269,9 +282,9 @@ class SimulatedCluster:
                     "sdsIpList": [{"ip": address, "role": "all"}],
                 }
             )
-            self._mdm.create_device(
-                {"sdsId": sds_id, "storagePoolId": pool_id, "deviceCurrentPathname": "/dev/sdb"}
-            )
+            for letter in range(devices):
+                at = {"sdsId": sds_id, "storagePoolId": pool_id}
+                self._mdm.create_device({**at, "deviceCurrentPathname": _disk(letter)})
         for n in range(1, sdc + 1):
             guid = str(uuid.UUID(int=self.rng.getrandbits(128)))
             self.register_sdc(guid, f"10.0.2.{n}")
@@ -354,6 +367,13 @@ class SimulatedCluster:
                     object_id=object_id,
                     started_at=self.state.now,
                 )
+
+
+def _disk(number: int) -> str:
+    """/dev/sdb to /dev/sdz, then /dev/sdaa and on."""
+    place = number + 1
+    first = chr(ord("a") + place // 26 - 1) if place >= 26 else ""
+    return f"/dev/sd{first}{chr(ord('a') + place % 26)}"
 
 
 def _word(what: str, *, connected: bool) -> str:
