@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
             )
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("NO_PROXY", "127.0.0.1")
+                patch.setenv("SSL_CERT_FILE", os.devnull)  # read anew for each of its connections
                 made.initialize()
                 yield made
         finally:
