@@ -102,6 +102,7 @@ class Pool:
     rebalance_enabled: bool = True
     checksum_enabled: bool = False
     rebalance: Work | None = None
+    unbalanced_kb: int = 0  # new devices, while rebalancing is switched off
 
 
 @attrs.define(kw_only=True)

@@ -307,6 +307,8 @@ class SimulatedCluster:
                 sds.rebuild = None
         health: dict[str, PoolHealth] = {}
         for pool in self.state.pools.values():
+            if pool.unbalanced_kb and pool.rebalance_enabled:
+                self._rebalance(pool)
             if pool.rebalance is not None and now >= pool.rebalance.until:
                 pool.rebalance = None
             health[pool.id] = pool_health(self.state, pool)
@@ -328,17 +330,18 @@ class SimulatedCluster:
     def _emit(self, kind: str, facts: Mapping[str, object]) -> None:
         if kind == "device-added" and self.rebalance_s:
             for pool in self.state.pools.values():
-                if pool.name == facts["pool"] and pool.rebalance_enabled:
-                    self._rebalance(pool, facts["size_kb"])
+                if pool.name == facts["pool"] and isinstance(size_kb := facts["size_kb"], int):
+                    pool.unbalanced_kb += size_kb
         for listener in self.listeners:
             listener(kind, facts)
 
-    def _rebalance(self, pool: Pool, new_kb: object) -> None:
-        """The part of the data that the new device is to hold moves to it."""
+    def _rebalance(self, pool: Pool) -> None:
+        """The part of the data that new devices are to hold moves to them."""
         now, total_kb = self.clock(), sum(self.state.members_of_pool(pool.id).values())
         moved = pool.rebalance.left(now) if pool.rebalance else 0.0
-        if isinstance(new_kb, int) and total_kb:
-            moved = min(1.0, moved + new_kb / total_kb)
+        if total_kb:
+            moved = min(1.0, moved + pool.unbalanced_kb / total_kb)
+        pool.unbalanced_kb = 0
         pool.rebalance = Work(since=now, until=now + self.rebalance_s, share=moved)
 
     def _dial(self) -> None:

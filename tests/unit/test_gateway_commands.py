@@ -185,6 +185,20 @@ def test_a_pool_that_may_not_rebuild_stays_degraded() -> None:
     assert found["pendingFwdRebuildCapacityInKb"] == 0
 
 
+def test_a_pool_that_may_not_rebalance_is_called_unbalanced_until_it_may() -> None:
+    client = make(rebalance_s=60.0)
+    client.now[0] = 60.0  # what building the pool moved has been moved
+    sds, pool = ids(client, "Sds")[0], ids(client, "StoragePool")[0]
+    act(client, "StoragePool", pool, "setRebalanceEnabled", rebalanceEnabled=False)
+    body = {"sdsId": sds, "storagePoolId": pool, "deviceCurrentPathname": "/dev/sdc"}
+    client.post("/api/types/Device/instances", body)
+    assert alerts(client) == {"STORAGE_POOL_UNBALANCED"}
+    assert statistics(client, "StoragePool", pool)["movingCapacityInKb"] == 0
+    act(client, "StoragePool", pool, "setRebalanceEnabled", rebalanceEnabled=True)
+    assert statistics(client, "StoragePool", pool)["movingCapacityInKb"] > 0
+    assert alerts(client) == set()
+
+
 # --- SDSs and devices
 
 
