@@ -338,6 +338,13 @@ class Settings:
     devices_allow_loop: bool = _switch(
         "devices.allow-loop", "Takes loop devices as disks too; for test labs only.")
 
+    layout: Path | None = row(
+        "layout", None, kinds.FILE,
+        "Which nodes provide what, how pools are made, and the limits (JSON, docs/layout.md).")
+    limits: str = row(
+        "limits", "on", choice("on", "off"),
+        "Agents wait that would exceed what the storage cluster can hold.")
+
     rollout_parallel: int = row(
         "rollout.parallel", 10, whole(1, 10000), "Agents that are worked on at a time.")
     rollout_reboots: int = row(

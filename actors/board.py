@@ -13,7 +13,9 @@ import attrs
 import trio
 
 from domain.facts import Facts
+from domain.joining import PoolSpec
 from domain.layout import Layout
+from domain.limits import NO_LIMITS, Limits
 from domain.storage import StorageSnapshot
 from protocol.mesos.operator import AgentSeen
 
@@ -240,6 +242,8 @@ class Board:
     maintenance: dict[str, str] = attrs.field(factory=dict)  # host -> what operators announced
     actors: dict[str, Callable[[], ActorSnapshot]] = attrs.field(factory=dict)
     store_kind: str = ""
+    limits: Limits = NO_LIMITS  # what the storage cluster can hold, as the operator says
+    described: Mapping[str, PoolSpec] = attrs.field(factory=dict)  # pools of the layout file
     hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> host
     next_in_line: frozenset[str] = frozenset()  # hosts that the gate lets work next
     gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no place or reboot yet

@@ -62,6 +62,7 @@ def run(namespace: argparse.Namespace, script: tuple[Line, ...] | None = None) -
             faults=getattr(namespace, "faults", "none"),
             plant=getattr(namespace, "plant", ""),
             script=script,
+            limits=getattr(namespace, "limits", "on"),
         ),
         port=getattr(namespace, "port", 0),
         report=getattr(namespace, "report", "-"),

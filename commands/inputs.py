@@ -10,6 +10,7 @@ from commands.opening import BadInputError
 from install_steps.bundle import BundleError, open_bundle
 from install_steps.catalog import PLAN, STEPS, Catalog, CatalogError, load_catalog
 from install_steps.extras import Extra, ExtraError, load_extras
+from install_steps.layout_file import LayoutError, LayoutFile, load_layout
 from install_steps.overrides import Override, OverridesError, load_overrides
 from install_steps.shelf import Shelf, shelf_of_bundle, shelf_of_folder
 from install_steps.texts import StepTextError, script_text
@@ -26,6 +27,7 @@ class Inputs:
     catalog: Catalog | None = None
     extras: tuple[Extra, ...] = ()
     overrides: tuple[Override, ...] = ()
+    layout: LayoutFile = attrs.field(factory=LayoutFile)
     shelf: Shelf = attrs.field(factory=lambda: Shelf({}))
     notes: tuple[str, ...] = ()
 
@@ -38,7 +40,8 @@ def read_inputs(settings: Settings) -> Inputs:
         extras = load_extras(settings.steps_extra, settings.steps_dir)
         steps = frozenset({step.name for step in PLAN} | {extra.name for extra in extras})
         overrides = load_overrides(settings.steps_overrides, steps)
-    except (ExtraError, OverridesError, StepTextError) as error:
+        layout = load_layout(settings.layout)
+    except (ExtraError, LayoutError, OverridesError, StepTextError) as error:
         raise BadInputError(str(error)) from None
     for name in settings.steps_skip:
         if name not in steps:
@@ -46,7 +49,14 @@ def read_inputs(settings: Settings) -> Inputs:
                 f"-steps.skip: there is no step {name!r}: one of {', '.join(sorted(steps))} is "
                 "expected"
             )
-    return Inputs(catalog=catalog, extras=extras, overrides=overrides, shelf=shelf, notes=notes)
+    return Inputs(
+        catalog=catalog,
+        extras=extras,
+        overrides=overrides,
+        layout=layout,
+        shelf=shelf,
+        notes=notes,
+    )
 
 
 def read_packages(settings: Settings) -> tuple[Catalog | None, Shelf, tuple[str, ...]]:

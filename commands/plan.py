@@ -85,6 +85,7 @@ def _made(given: argparse.Namespace) -> dict[str, object]:
         installation=lambda: b"",
         extras=inputs.extras,
         overrides=inputs.overrides,
+        layout_file=inputs.layout,
     )
     facts = assembly.parse(survey_text(given.survey))
     record = AgentRecord(host=given.host, agent_id="", attributes=attributes)

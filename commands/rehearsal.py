@@ -18,6 +18,7 @@ import trio
 
 from actors.board import Board
 from actors.clock import Chance
+from actors.membership import members
 from actors.notifier import NoReceivers
 from actors.ports import Mesos, Notices, Store
 from actors.supervision import EndOfServiceError
@@ -32,9 +33,11 @@ from commands.wires import OverheardMesos, Plant, PlantedMesos
 from domain import records
 from domain.agent import AgentRecord
 from domain.closing import Wish
+from domain.limits import NO_LIMITS
 from install_steps.assembly import Assembly
 from install_steps.catalog import Catalog, load_catalog
 from install_steps.extras import Extra
+from install_steps.layout_file import LayoutFile
 from install_steps.overrides import Override
 from settings import Redactor, Settings, parse
 from simulation.checkers import Checkers
@@ -114,6 +117,7 @@ class Rehearsal:
     )
     extras: tuple[Extra, ...] = ()
     overrides: tuple[Override, ...] = ()
+    layout: LayoutFile = attrs.field(factory=LayoutFile)
     outward: Callable[[], None] = lambda: None  # hears of all that leaves a scheduler
     service: Service | None = None
     crashes: int = 0
@@ -251,11 +255,16 @@ class Rehearsal:
                 self.checkers.link.kept(_framework_id(raw))
 
     def _installer(self, service: Service) -> Assembly:
+        service.board.described = self.layout.pools
+        on = self.settings.limits == "on"
+        service.board.limits = self.layout.limits if on else NO_LIMITS
         return Assembly(
             settings=self.settings,
             catalog=self.catalog,
             extras=self.extras,
             overrides=self.overrides,
+            layout_file=self.layout,
+            members=lambda: members(service.board),
             storage=lambda: service.board.gateway.storage,
             leader=lambda: service.session.base.partition("://")[2],
             own_url=lambda: OWN_URL,

@@ -18,6 +18,7 @@ import structlog
 import trio
 
 from actors.clock import Chance
+from actors.membership import members
 from actors.ports import CredentialsError, StoreError
 from actors.supervision import ActorGaveUpError, EndOfServiceError, stop_on_signals
 from adapters.gateway_http import HttpGateway
@@ -39,6 +40,7 @@ from commands.opening import (
 )
 from commands.original import take_over_original
 from domain import records
+from domain.limits import NO_LIMITS
 from flags.address import own_addresses
 from install_steps.assembly import Assembly, gateway_base
 from protocol.gateway.errors import GatewayError
@@ -231,11 +233,15 @@ async def production(
 
 
 def assembly(settings: Settings, inputs: Inputs, service: Service) -> Assembly:
+    service.board.described = inputs.layout.pools
+    service.board.limits = inputs.layout.limits if settings.limits == "on" else NO_LIMITS
     return Assembly(
         settings=settings,
         catalog=inputs.catalog,
         extras=inputs.extras,
         overrides=inputs.overrides,
+        layout_file=inputs.layout,
+        members=lambda: members(service.board),
         mirrored=inputs.shelf.digests,
         storage=lambda: service.board.gateway.storage,
         leader=lambda: service.session.base.partition("://")[2],

@@ -69,6 +69,7 @@ class Options:
     hours: float = 0.0  # simulated: the run is not over before
     upgrade: bool = False  # to a newer catalog, when all are ready
     mdms_on_agents: bool = False
+    limits: str = "on"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +99,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mdms-on-agents", action="store_true", help="the first three agents are the MDM cluster"
     )
+    parser.add_argument(
+        "--limits", choices=("on", "off"), default="on",
+        help="off: more than 128 agents with disks in one protection domain do not wait",
+    )  # fmt: skip
     parser.add_argument("--plant", choices=NAMES, default="", help="a deliberate wrong")
     parser.add_argument(
         "--uninstall", choices=("one", "all"), default="", help="take agents out of use in the end"
@@ -168,6 +173,7 @@ def run(namespace: argparse.Namespace) -> int:
         hours=namespace.hours,
         upgrade=namespace.upgrade,
         mdms_on_agents=namespace.mdms_on_agents,
+        limits=namespace.limits,
     )
     report = simulate(options, loglevel=namespace.loglevel)
     return deliver(report, namespace.report)
@@ -303,7 +309,11 @@ def prepare(
         checkers=checkers,
         settings=simulated_settings(
             password,
-            (*(UPGRADE_SETTINGS if options.upgrade else ()), *options.extra),
+            (
+                f"-limits={options.limits}",
+                *(UPGRADE_SETTINGS if options.upgrade else ()),
+                *options.extra,
+            ),
             own_address=own_address,
             mdms=(*world.gateway.mdm_addresses, world.gateway.tiebreaker),
         ),
@@ -370,4 +380,5 @@ async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dic
         "invariants_checked": dict(checkers.counts),
         "seed": options.seed,
         "uninstall": options.uninstall,
+        "limits": options.limits,
     }

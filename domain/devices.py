@@ -250,7 +250,7 @@ def _unasked(
     disks: Iterable[Disk], wish: PoolWish, rules: DeviceRules, taken: set[str]
 ) -> Iterable[DeviceVerdict]:
     for disk in disks:
-        if disk.kind == "part" or disk.path in taken:
+        if disk.kind == "part" or disk.path in taken or not wish.looks_for(disk):
             continue
         verdict = judge(disk, wish_paths=None if rules.mode == "auto" else (), settings=rules)
         if verdict.take:

@@ -1,19 +1,25 @@
-"""The ScaleIO objects that one agent should provide and consume, from its Mesos attributes.
+"""The ScaleIO objects that one agent should provide and consume.
 
-Grammar of the attributes: the original's 2.12 (`scaleio-sds-domains`, `scaleio-sds-<domain>`,
-`scaleio-sds-<pool>`, and the same with `sdc`); comma lists, blanks are trimmed.
+Its Mesos attributes decide; where they say nothing, the rule of the layout file that fits it; and
+where there is none, the flags. Grammar of the attributes: the original's 2.12
+(`scaleio-sds-domains`, `scaleio-sds-<domain>`, `scaleio-sds-<pool>`, and the same with `sdc`);
+comma lists, blanks are trimmed.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Final
 
 import attrs
 
+from domain.facts import Disk
+
 NAME_CHARACTERS_MAX: Final = 31  # ScaleIO object names
 _SDS: Final = "scaleio-sds-"
 _SDC: Final = "scaleio-sdc-"
+FAULT_SET_ATTRIBUTES: Final = ("scaleio-fault-set", "scaleio-faultset")
 
 
 @attrs.frozen(kw_only=True)
@@ -23,6 +29,32 @@ class PoolWish:
     domain: str
     pool: str
     devices: tuple[str, ...] | None = None
+    media: str = ""  # SSD or HDD: only disks of that class are looked for
+    bytes_min: int = 0  # of a disk that is looked for; 0: no bound beside that of the flags
+    bytes_max: int = 0
+
+    def looks_for(self, disk: Disk) -> bool:
+        """True if it is of the class and size that this pool is made of."""
+        if self.media and disk.rotational is not (self.media == "HDD"):
+            return False
+        return self.bytes_min <= disk.size_bytes <= (self.bytes_max or disk.size_bytes)
+
+
+@attrs.frozen(kw_only=True)
+class NodeRule:
+    """What the layout file says of the agents that it fits. "" and (): as the flags say."""
+
+    name: str  # which rule it is, for people
+    provides: bool = True  # False: it only consumes
+    domain: str = ""
+    pools: tuple[PoolWish, ...] = ()
+    fault_set: str = ""
+    fault_set_attribute: str = ""  # the agents' attribute that names it, such as rack
+    device_test: str = ""
+    sdc_name: str = ""  # "host": after the host
+
+
+NO_RULE: Final = NodeRule(name="")
 
 
 @attrs.frozen(kw_only=True)
@@ -33,14 +65,25 @@ class Layout:
     provides: tuple[PoolWish, ...] = ()
     consumes: tuple[PoolWish, ...] = ()
     fault_set: str = ""
+    device_test: str = ""
+    sdc_name: str = ""
+    reasons: tuple[str, ...] = ()  # who asked for it, for people
     faults: tuple[str, ...] = ()  # what is wrong with the attributes, for people
 
 
-def layout_of(attributes: Mapping[str, str], *, domain: str, pool: str) -> Layout:
-    """What the attributes ask for; without any, discovery into the default domain and pool."""
+def layout_of(
+    attributes: Mapping[str, str],
+    *,
+    domain: str,
+    pool: str,
+    rule: NodeRule = NO_RULE,
+    host: str = "",
+) -> Layout:
+    """What is asked of that agent; `domain` and `pool` are those of the flags."""
     provides, wrong = _wishes(attributes, _SDS, with_devices=True)
     consumes, more = _wishes(attributes, _SDC, with_devices=False)
-    faults = [*wrong, *more]
+    fault_set, odd = _fault_set(attributes, rule)
+    faults = [*wrong, *more, *odd]
     domains = {wish.domain for wish in provides}
     if len(domains) > 1:
         faults.append(
@@ -48,18 +91,70 @@ def layout_of(attributes: Mapping[str, str], *, domain: str, pool: str) -> Layou
             f"({', '.join(sorted(domains))}); an SDS can serve one: name one"
         )
     imperative = f"{_SDS}domains" in attributes or f"{_SDC}domains" in attributes
+    home = PoolWish(domain=rule.domain or domain, pool=pool)
     if not imperative:
-        provides = (PoolWish(domain=domain, pool=pool),)
+        provides = _provided(rule, home)
     if not consumes:
-        first = provides[0] if provides else PoolWish(domain=domain, pool=pool)
-        consumes = (PoolWish(domain=first.domain, pool=first.pool, devices=()),)
+        first = provides[0] if provides else rule.pools[0] if rule.pools else home
+        consumes = (PoolWish(domain=first.domain or home.domain, pool=first.pool, devices=()),)
     return Layout(
         imperative=imperative,
         provides=provides,
         consumes=consumes,
-        fault_set=attributes.get("scaleio-fault-set", "").strip(),
+        fault_set=fault_set,
+        device_test=rule.device_test,
+        sdc_name=short_name(host) if rule.sdc_name == "host" else rule.sdc_name,
+        reasons=_reasons(attributes, rule, imperative=imperative),
         faults=tuple(faults),
     )
+
+
+def short_name(text: str) -> str:
+    """At most 31 characters: a beginning and a digest, so that no two long names become one."""
+    if len(text) <= NAME_CHARACTERS_MAX:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{text[: NAME_CHARACTERS_MAX - 13]}-{digest}"
+
+
+def _provided(rule: NodeRule, home: PoolWish) -> tuple[PoolWish, ...]:
+    if not rule.provides:
+        return ()
+    return tuple(attrs.evolve(one, domain=home.domain) for one in rule.pools) or (home,)
+
+
+def _fault_set(attributes: Mapping[str, str], rule: NodeRule) -> tuple[str, list[str]]:
+    named = [attributes[key].strip() for key in FAULT_SET_ATTRIBUTES if key in attributes]
+    named = list(dict.fromkeys(name for name in named if name))
+    faults = []
+    if len(named) > 1:
+        faults.append(
+            f"attributes {' and '.join(FAULT_SET_ATTRIBUTES)} name two fault sets "
+            f"({', '.join(named)}): name one"
+        )
+    name = named[0] if named else rule.fault_set
+    if not name and rule.fault_set_attribute:
+        name = attributes.get(rule.fault_set_attribute, "").strip()
+        if not name:
+            faults.append(
+                f"{rule.name} takes the fault set from attribute {rule.fault_set_attribute}, "
+                "which this agent does not have: add it"
+            )
+    if len(name) > NAME_CHARACTERS_MAX or " " in name:
+        faults.append(
+            f"fault set {name!r}: names have up to {NAME_CHARACTERS_MAX} characters and no blanks"
+        )
+    return name, faults
+
+
+def _reasons(attributes: Mapping[str, str], rule: NodeRule, *, imperative: bool) -> tuple[str, ...]:
+    found = [f"attribute {key}={attributes[key]}" for key in sorted(attributes)
+             if imperative and key.startswith((_SDS, _SDC))]  # fmt: skip
+    found += [f"attribute {key}={attributes[key]}" for key in FAULT_SET_ATTRIBUTES
+              if key in attributes]  # fmt: skip
+    if rule.name:
+        found.append(rule.name)
+    return tuple(found) or ("the flags",)
 
 
 def _wishes(

@@ -6,21 +6,23 @@ Pure but for `seal`, whose ciphertext differs each time by design.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from domain.agent import AgentRecord
-from domain.devices import GIB, DeviceRules, DeviceVerdict, candidates, names_of
+from domain.devices import GIB, DeviceRules, DeviceVerdict, candidates
 from domain.facts import Facts
 from domain.job import Job, StepFaultError
 from domain.joining import JoinSpec
 from domain.layout import Layout, layout_of
+from domain.limits import Member, why_over
 from domain.plan import CLAIM, KEEPER, Plan, PlannedStep, in_pool
 from domain.stages import Stages
 from domain.storage import StorageSnapshot
+from install_steps import placing
 from install_steps.catalog import (
     STEPS,
     Catalog,
@@ -33,6 +35,7 @@ from install_steps.catalog import (
 from install_steps.environments import rexray_digest, rexray_points
 from install_steps.extras import TIMEOUT_S, Extra
 from install_steps.facts import SurveyError, parse_survey
+from install_steps.layout_file import LayoutFile
 from install_steps.overrides import Choices, Override, chosen
 from install_steps.packages import platform_fault
 from install_steps.sealing import SealError, seal, secret_tag
@@ -40,7 +43,6 @@ from protocol.mesos.calls import HealthCheck
 from settings import Settings
 
 HEALTH_INTERVAL_S: Final = 30.0
-_AS_OURS: Final = frozenset({"open", "in-use"})  # what a disk looks like that an SDS serves
 VOLUME_NAMES: Final = "/dev/disk/by-id/emc-vol-"
 
 
@@ -56,6 +58,8 @@ class Assembly:
     installation: Callable[[], bytes]
     extras: tuple[Extra, ...] = ()
     overrides: tuple[Override, ...] = ()
+    layout_file: LayoutFile = attrs.field(factory=LayoutFile)
+    members: Callable[[], Iterable[Member]] = tuple  # every agent, as the limits see it
     mirrored: frozenset[str] = frozenset()  # SHA-256 of the packages that we serve ourselves
     _texts: dict[str, str] = attrs.field(factory=dict, init=False)
 
@@ -63,7 +67,7 @@ class Assembly:
         """A digest of what is rolled out: another catalog or layout is another rollout."""
         settings = self.settings
         wanted = (
-            self.catalog, self.extras, self.overrides, settings.components_sds,
+            self.catalog, self.extras, self.overrides, self.layout_file, settings.components_sds,
             settings.components_sdc, settings.components_rexray, settings.components_dvdcli,
         )  # fmt: skip
         return hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]
@@ -88,9 +92,14 @@ class Assembly:
             raise StepFaultError(str(error)) from error
 
     def layout(self, record: AgentRecord, facts: Facts | None = None) -> Layout:
-        choices = self.choices(record, facts or record.facts)
+        known = facts or record.facts
+        choices = self.choices(record, known)
         return layout_of(
-            record.attributes, domain=choices.protection_domain, pool=choices.storage_pool
+            record.attributes,
+            domain=choices.protection_domain,
+            pool=choices.storage_pool,
+            rule=self.layout_file.rule_for(record.host, record.attributes, known),
+            host=record.host,
         )
 
     def choices(self, record: AgentRecord, facts: Facts | None) -> Choices:
@@ -124,7 +133,7 @@ class Assembly:
         choices = self.choices(record, facts)
         layout = self.layout(record, facts)
         ours = self._ours(record)
-        verdicts = [v for v in self._verdicts(facts, layout, choices) if not _is_in(v, ours)]
+        verdicts = [v for v in self._verdicts(facts, layout, choices) if not placing.is_in(v, ours)]
         takes = [v for v in verdicts if v.verdict.take and v.wish is not None]
         provides = bool(layout.provides) and bool(takes or ours or record.sds_id)
         context = self._context(record, facts)
@@ -141,14 +150,21 @@ class Assembly:
             extras=self.extras,
             skip=choices.skip,
         )
-        unsure = _perhaps_ours(verdicts) if self.storage() is None else ""
+        if self.settings.limits == "on":
+            me = placing.member(record, facts, layout, provides=provides)
+            limits, storage = self.layout_file.limits, self.storage()
+            why = placing.too_many(takes, ours, limits) or why_over(
+                me, self.members(), storage, limits
+            )
+            steps = placing.kept_out(steps, why)
+        unsure = placing.perhaps_ours(verdicts) if self.storage() is None else ""
         if unsure:
             steps += (PlannedStep(name=CLAIM, state="blocked", sentence=unsure),)
         return Plan(
             steps=steps,
             fault=platform_fault(facts)
             or _first(layout.faults)
-            or ("" if unsure else _declared_fault(verdicts)),
+            or ("" if unsure else placing.declared_fault(verdicts)),
             provides_storage=provides,
             devices=tuple(v.path for v in takes),
             device_pools=tuple(v.wish.pool for v in takes if v.wish is not None),
@@ -259,7 +275,7 @@ class Assembly:
         system = storage.system_id if storage is not None else settings.scaleio_clusterid
         home = self.layout(record).consumes[0]
         permit = (record.reboot.permit if record.reboot is not None else "") or record.disrupt
-        named = _device_names(record)
+        named = placing.device_names(record)
         return StepContext(
             facts=facts,
             catalog=self.catalog,
@@ -319,6 +335,9 @@ class Assembly:
             pools=tuple(dict.fromkeys(wish.pool for wish in provides)),
             fault_set=layout.fault_set,
             devices=ours,
+            pool_specs=tuple(self.layout_file.pools.values()),
+            device_test=layout.device_test,
+            sdc_name=layout.sdc_name,
             keeps_sds=left or self.choices(record, record.facts).components["sds"] == "ignore",
             keeps_sdc=ignores,
             sds_id=record.sds_id,
@@ -358,45 +377,5 @@ def gateway_base(address: str) -> str:
     return address.rstrip("/") if "://" in address else f"https://{address}"
 
 
-def _device_names(record: AgentRecord) -> Mapping[str, tuple[str, ...]]:
-    """What the claim task looks at, by how much the operator's word has lifted.
-
-    Only what was written down when it was launched, however often it is posted: that, and nothing
-    else, is claimed when it ends well.
-    """
-    claims = record.task.claims if record.task is not None else {}
-    named: dict[str, list[str]] = {"auto": [], "declared": [], "overwrite": []}
-    for path, claim in claims.items():
-        named[claim.level].append(path)
-    return {level: tuple(paths) for level, paths in named.items()}
-
-
-def _is_in(verdict: DeviceVerdict, ours: Mapping[str, str]) -> bool:
-    """True if the disk is ours under any of its names: the original added them by /dev/sdX."""
-    names = names_of(verdict.disk) if verdict.disk is not None else frozenset({verdict.path})
-    return not ours.keys().isdisjoint(names)
-
-
 def _first(faults: tuple[str, ...]) -> str:
     return faults[0] if faults else ""
-
-
-def _perhaps_ours(verdicts: list[DeviceVerdict]) -> str:
-    """Before the first look at the storage cluster, a named disk in use may be in its pool."""
-    for verdict in verdicts:
-        wish = verdict.wish
-        if wish is not None and wish.devices is not None and verdict.verdict.rule in _AS_OURS:
-            return (
-                f"device {verdict.path}: {verdict.verdict.sentence}; waits for the first look at "
-                "the storage cluster, which may have it in a pool"
-            )
-    return ""
-
-
-def _declared_fault(verdicts: list[DeviceVerdict]) -> str:
-    """A device that the operator named and that can't be taken is a failure, not a detail."""
-    for verdict in verdicts:
-        wish = verdict.wish
-        if wish is not None and wish.devices is not None and not verdict.verdict.take:
-            return f"device {verdict.path}: {verdict.verdict.sentence}"
-    return ""

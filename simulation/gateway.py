@@ -8,7 +8,16 @@ from email.utils import formatdate
 import attrs
 import trio
 
-from simulation.gateway_faults import JSON, Faults, Silence, error, html, json_reply, unauthorised
+from simulation.gateway_faults import (
+    JSON,
+    Faults,
+    HalfBody,
+    Silence,
+    error,
+    html,
+    json_reply,
+    unauthorised,
+)
 from simulation.gateway_fields import (
     MalformedError,
     MdmRefusalError,
@@ -48,7 +57,7 @@ class SimulatedGateway(SimulatedCluster):
         self.tokens = TokenStore(
             user=self.user, password=self.password, clock=self.clock, rng=self.rng
         )
-        self.faults = Faults(self._freeze)
+        self.faults = Faults(self._freeze, rng=self.rng)
         self._routes = Routes(mdm=self._mdm, read=self._read, clock=self.clock)
 
     def restart(self) -> None:
@@ -67,13 +76,20 @@ class SimulatedGateway(SimulatedCluster):
         self.on_request(request)
         if self.faults.take_timeout():
             return StreamReply(chunks=Silence(), headers=JSON)
+        if delay_s := self.faults.take_delay():
+            await trio.sleep(delay_s)
         self.settle()
         reply = self._login_reply(request) or self.faults.take_reply()
         if reply is None:
             reply = self._api_reply(request)
             if request.method != "GET":
                 self.settle()
-        return attrs.evolve(reply, headers=(*reply.headers, ("Date", self._date())))
+        reply = attrs.evolve(reply, headers=(*reply.headers, ("Date", self._date())))
+        if self.faults.take_cut():
+            return StreamReply(
+                chunks=HalfBody(reply.body), status=reply.status, headers=reply.headers
+            )
+        return reply
 
     def _date(self) -> str:
         return formatdate(EPOCH_S + self.clock() + self.state.clock_skew_s, usegmt=True)

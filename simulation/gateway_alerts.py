@@ -68,6 +68,8 @@ def _pool_alerts(pool: Pool, health: PoolHealth) -> Iterator[tuple[str, str, str
         yield "STORAGE_POOL_HAS_FAILED_CAPACITY", "ALERT_HIGH", "StoragePool", pool.id
     if health.degraded_kb:
         yield "STORAGE_POOL_HAS_DEGRADED_CAPACITY", "ALERT_MEDIUM", "StoragePool", pool.id
+    if pool.unbalanced_kb:
+        yield "STORAGE_POOL_UNBALANCED", "ALERT_MEDIUM", "StoragePool", pool.id
     fill_percent = health.figures.fill_percent
     if fill_percent >= pool.critical_percent:
         kind = "CAPACITY_UTILIZATION_ABOVE_CRITICAL_THRESHOLD"

@@ -10,6 +10,7 @@ import attrs
 from simulation import gateway_fields as fields
 from simulation.gateway_capacity import KB_PER_GB, volume_kb
 from simulation.gateway_fields import Body, MalformedError, MdmRefusalError
+from simulation.gateway_limits import Limits
 from simulation.gateway_model import (
     ClusterState,
     Device,
@@ -39,6 +40,8 @@ class Changes:
     clock: Callable[[], float]
     emit: Listener
     evacuate_s: float = 0.0
+    maintenance_verbs: tuple[str, str] | None = None
+    limits: Limits = attrs.field(factory=Limits)
 
     # --- volumes and SDCs
 
@@ -48,6 +51,7 @@ class Changes:
             raise MdmRefusalError(81, "The volume is already mapped to this SDC")
         if volume.mapped and not fields.flag(body, "allowMultipleMappings"):
             raise MdmRefusalError(306, "The volume is mapped to another SDC")
+        self.limits.check_mapping(self.state, sdc.id)
         volume.mapped.append(MappedSdc(sdc_id=sdc.id))
         self.emit("volume-mapped", {"id": volume.id, "guid": sdc.guid})
 
@@ -80,12 +84,6 @@ class Changes:
             raise MdmRefusalError(133, "The volume size can only grow")
         volume.size_kb = size_kb
         self.emit("volume-resized", {"id": volume.id, "size_kb": size_kb})
-
-    def remove_volume(self, volume: Volume) -> None:
-        if volume.mapped:
-            raise MdmRefusalError(104, "The volume is mapped to at least one SDC")
-        del self.state.volumes[volume.id]
-        self.emit("volume-removed", {"id": volume.id, "name": volume.name})
 
     def approve_sdc(self, body: Body) -> str:
         """Also before the SDC has shown itself: it is approved when it comes."""
@@ -137,7 +135,7 @@ class Changes:
     def set_spare(self, pool: Pool, body: Body) -> None:
         pool.spare_percent = fields.number(body, "sparePercentage")
 
-    def remove_device(self, device: Device) -> None:
+    def drop_device(self, device: Device) -> None:
         del self.state.devices[device.id]
         address = self.state.sds[device.sds_id].ips[0][0]
         self.emit("device-removed", {"id": device.id, "path": device.path, "sds_ip": address})
@@ -157,7 +155,7 @@ class Changes:
         """What an SDS held that is away for long, the others hold now, where it has room."""
         now = self.clock()
         for sds in self.state.sds.values():
-            if sds.absorbed_at is None or sds.absorbed:
+            if sds.absorbed_at is None or sds.absorbed or sds.in_maintenance:
                 continue
             sds.stuck = not self._place_elsewhere(sds)
             sds.absorbed = now >= sds.absorbed_at and not sds.stuck
@@ -186,17 +184,25 @@ class Changes:
 
     def _room_without(self, sds: Sds, pool: Pool) -> None:
         devices = [d for d in self.state.devices_of_pool(pool.id) if d.sds_id != sds.id]
+        self._room_on(devices, pool)
+
+    def _room_without_device(self, device: Device) -> None:
+        pool = self.state.pools[device.pool_id]
+        devices = [d for d in self.state.devices_of_pool(pool.id) if d is not device]
+        self._room_on(devices, pool)
+
+    def _room_on(self, devices: list[Device], pool: Pool) -> None:
         units = {self.state.sds[d.sds_id].unit for d in devices}
         if self.state.volumes_of_pool(pool.id) and len(units) < FAULT_UNITS_MIN:
             raise MdmRefusalError(67, "Not enough fault units would be left in the Storage Pool")
-        left_kb = sum(d.capacity_kb for d in devices)
+        left_kb = sum(d.usable_kb for d in devices)
         free_kb = left_kb - left_kb * pool.spare_percent // 100
         if self.state.pool_figures(pool).in_use_kb > free_kb:
             raise MdmRefusalError(61, "The operation violates the spare policy")
 
     def _drop_sds(self, sds: Sds) -> None:
         for device in self.state.devices_of_sds(sds.id):
-            self.remove_device(device)
+            self.drop_device(device)
         del self.state.sds[sds.id]
         self.emit("sds-removed", {"id": sds.id, "sds_ip": sds.ips[0][0]})
 

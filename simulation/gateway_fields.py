@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -59,6 +59,31 @@ def number(body: Body, key: str) -> int:
         raise MalformedError(f"Request message is not valid: {key} is not a number") from None
 
 
+def between(body: Body, key: str, least: int, most: int) -> int:
+    value = number(body, key)
+    if not least <= value <= most:
+        raise MalformedError(f"Request message is not valid: {key} must be {least} to {most}")
+    return value
+
+
+def one_of(body: Body, key: str, known: Collection[str]) -> str:
+    value = text(body, key)
+    if value not in known:
+        raise MalformedError(f"Request message is not valid: {key} must be one of {list(known)}")
+    return value
+
+
+def required_flag(body: Body, key: str) -> bool:
+    text(body, key)
+    return flag(body, key)
+
+
+def test_mode(body: Body, key: str) -> None:
+    """How new devices are tested; the simulated ones pass at once."""
+    if optional(body, key) is not None:
+        one_of(body, key, ("testOnly", "noTest", "testAndActivate"))
+
+
 def flag(body: Body, key: str, *, default: bool = False) -> bool:
     """`true`, `"TRUE"`, `"True"`, and their opposites."""
     value = body.get(key)
@@ -84,10 +109,20 @@ def sds_ips(body: Body) -> list[tuple[str, str]]:
         found.append((str(inner["ip"]), str(inner.get("role") or "all")))
     if not found:
         raise MalformedError("Request message is not valid: sdsIpList is required")
-    roles = {role for _, role in found}
-    if not roles <= {"all", "sdsOnly", "sdcOnly"} or (len(found) == 1 and roles != {"all"}):
-        raise MalformedError("Request message is not valid: sdsIpList roles")
+    check_roles(found)
     return found
+
+
+def check_roles(ips: list[tuple[str, str]]) -> None:
+    """Some address must serve SDSs and some must serve clients; no address twice."""
+    roles = {role for _, role in ips}
+    both = "all" in roles or roles == {"sdsOnly", "sdcOnly"}
+    if not both or not roles <= {"all", "sdsOnly", "sdcOnly"}:
+        raise MalformedError("Request message is not valid: sdsIpList roles")
+    if len({ip for ip, _ in ips}) < len(ips):
+        raise MalformedError("Request message is not valid: sdsIpList names an ip twice")
+    if len(ips) == 1 and roles != {"all"}:
+        raise MalformedError("Request message is not valid: sdsIpList roles")
 
 
 def forced(body: Body) -> bool:

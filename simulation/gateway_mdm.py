@@ -15,7 +15,7 @@ from simulation.gateway_capacity import (
     VOLUME_KB_MAX,
     volume_kb,
 )
-from simulation.gateway_changes import Changes, check_name, found
+from simulation.gateway_changes import check_name, found
 from simulation.gateway_fields import Body, MalformedError, MdmRefusalError
 from simulation.gateway_model import (
     Device,
@@ -25,6 +25,7 @@ from simulation.gateway_model import (
     Sds,
     Volume,
 )
+from simulation.gateway_sds import SdsChanges
 
 DEVICE_KB_DEFAULT: Final = 200 * KB_PER_GB
 # Real numbers for fault sets are not public; clients must not rely on these.
@@ -60,7 +61,7 @@ class WorldHooks:
 
 
 @attrs.define(kw_only=True)
-class Mdm(Changes):
+class Mdm(SdsChanges):
     hooks: WorldHooks
 
     # --- creating; each gives the new id
@@ -69,6 +70,7 @@ class Mdm(Changes):
         name = _name(body)
         if any(d.name == name for d in self.state.domains.values()):
             raise MdmRefusalError(141, "Protection Domain name already in use")
+        self.limits.check_domain(self.state)
         domain = Domain(id=self.ids.next("ProtectionDomain"), name=name)
         self.state.domains[domain.id] = domain
         self.emit("domain-created", {"id": domain.id, "name": name})
@@ -78,6 +80,7 @@ class Mdm(Changes):
         name, domain = _name(body), self._domain(fields.text(body, "protectionDomainId"))
         if any(f.name == name for f in self.state.fault_sets.values()):
             raise MdmRefusalError(FAULT_SET_NAME_TAKEN, "Fault Set name already in use")
+        self.limits.check_fault_set(self.state, domain.id)
         made = FaultSet(id=self.ids.next("FaultSet"), name=name, domain_id=domain.id)
         self.state.fault_sets[made.id] = made
         self.emit("fault-set-created", {"id": made.id, "name": name})
@@ -89,6 +92,7 @@ class Mdm(Changes):
             raise MalformedError("Request message is not valid: mediaType is required")
         if any(p.name == name and p.domain_id == domain.id for p in self.state.pools.values()):
             raise MdmRefusalError(170, "Storage Pool name already in use")
+        self.limits.check_pool(self.state, domain.id)
         spare = fields.number(body, "sparePercentage") if "sparePercentage" in body else 10
         pool = Pool(
             id=self.ids.next("StoragePool"),
@@ -105,6 +109,9 @@ class Mdm(Changes):
     def create_sds(self, body: Body) -> str:
         domain = self._domain(fields.text(body, "protectionDomainId"))
         ips = fields.sds_ips(body)
+        fields.test_mode(body, "deviceTestMode")
+        self.limits.check_sds(self.state, domain.id)
+        self.limits.check_addresses(len(ips))
         name = fields.optional(body, "name") or f"SDS_[{ips[0][0]}]"
         check_name(name)
         if any(s.name == name for s in self.state.sds.values()):
@@ -125,7 +132,7 @@ class Mdm(Changes):
             domain_id=domain.id,
             fault_set_id=fault_set,
             ips=ips,
-            port=fields.number(body, "sdsPort") if "sdsPort" in body else 7072,
+            port=fields.between(body, "sdsPort", 1, 65535) if body.get("sdsPort") else 7072,
         )
         self.state.sds[sds.id] = sds
         self.emit(
@@ -143,9 +150,15 @@ class Mdm(Changes):
         path = fields.text(body, "deviceCurrentPathname")
         name = fields.optional(body, "name")
         media_type = fields.optional(body, "mediaType")
-        return self._add_device(
+        fields.test_mode(body, "testMode")
+        limit = fields.optional(body, "capacityLimitInKb")
+        device_id = self._add_device(
             sds, pool, path, name=name, media_type=media_type, forced=fields.forced(body)
         )
+        if limit is not None:
+            of = self.state.devices[device_id]
+            of.limit_kb = min(of.capacity_kb, fields.number(body, "capacityLimitInKb"))
+        return device_id
 
     def create_volume(self, body: Body) -> str:
         pool = self._pool(fields.text(body, "storagePoolId"))
@@ -160,6 +173,7 @@ class Mdm(Changes):
         units = {self.state.sds[d.sds_id].unit for d in self.state.devices_of_pool(pool.id)}
         if len(units) < 3:
             raise MdmRefusalError(144, "The pool needs three devices on three different SDSs")
+        self.limits.check_volume(self.state, pool.domain_id)
         size_kb = volume_kb(_volume_kb(body))
         thick = fields.optional(body, "volumeType") == "ThickProvisioned"
         if size_kb > VOLUME_KB_MAX:
@@ -226,6 +240,7 @@ class Mdm(Changes):
         if not sds.connected:
             raise MdmRefusalError(69, "Communication error with the SDS")
         size_kb = self._device_kb(sds.ips[0][0], path)
+        self.limits.check_device(self.state, sds, pool.id, size_kb)
         device = Device(
             id=self.ids.next("Device"),
             name=name,

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 import attrs
 
+from simulation import gateway_commands, gateway_system_view, gateway_views
 from simulation import gateway_fields as fields
-from simulation import gateway_system_view, gateway_views
 from simulation.gateway_fields import Body, MalformedError, MdmRefusalError, NoSuchRouteError
 from simulation.gateway_mdm import FAULT_SET_NOT_FOUND, Mdm
 from simulation.gateway_model import ClusterState
@@ -237,52 +237,7 @@ class Routes:
         state = self.mdm.state
         if kind != "System" or object_id:
             _exists(state, kind, object_id)
-        if (kind, verb) == ("System", "approveSdc"):
-            return {"id": self.mdm.approve_sdc(body)}
-        command = self._commands(state, kind, object_id, body).get((kind, verb))
-        if command is None:
-            raise NoSuchRouteError(verb)
-        command()
-        return {}
-
-    def _commands(
-        self, state: ClusterState, kind: str, object_id: str, body: Body
-    ) -> Mapping[tuple[str, str], Callable[[], None]]:
-        mdm = self.mdm
-        return {
-            ("Volume", "addMappedSdc"): lambda: mdm.map_volume(state.volumes[object_id], body),
-            ("Volume", "removeMappedSdc"): lambda: mdm.unmap_volume(state.volumes[object_id], body),
-            ("Volume", "setMappedSdcLimits"): lambda: mdm.limit_mapping(
-                state.volumes[object_id], body
-            ),
-            ("Volume", "setVolumeSize"): lambda: mdm.resize_volume(state.volumes[object_id], body),
-            ("Volume", "setVolumeName"): lambda: mdm.rename(kind, object_id, body, "newName"),
-            ("Volume", "removeVolume"): lambda: mdm.remove_volume(state.volumes[object_id]),
-            ("Sds", "removeSds"): lambda: mdm.remove_sds(state.sds[object_id]),
-            ("Sds", "setSdsName"): lambda: mdm.rename(kind, object_id, body, "name"),
-            ("Sdc", "removeSdc"): lambda: mdm.remove_sdc(state.sdcs[object_id]),
-            ("Sdc", "setSdcName"): lambda: mdm.rename(kind, object_id, body, "sdcName"),
-            ("Device", "removeDevice"): lambda: mdm.remove_device(state.devices[object_id]),
-            ("Device", "setDeviceName"): lambda: mdm.rename(kind, object_id, body, "newName"),
-            ("FaultSet", "removeFaultSet"): lambda: mdm.remove_fault_set(
-                state.fault_sets[object_id]
-            ),
-            ("FaultSet", "setFaultSetName"): lambda: mdm.rename(kind, object_id, body, "newName"),
-            ("StoragePool", "removeStoragePool"): lambda: mdm.remove_pool(state.pools[object_id]),
-            ("StoragePool", "setStoragePoolName"): lambda: mdm.rename(
-                kind, object_id, body, "name"
-            ),
-            ("StoragePool", "setSparePercentage"): lambda: mdm.set_spare(
-                state.pools[object_id], body
-            ),
-            ("ProtectionDomain", "removeProtectionDomain"): lambda: mdm.remove_domain(
-                state.domains[object_id]
-            ),
-            ("ProtectionDomain", "setProtectionDomainName"): lambda: mdm.rename(
-                kind, object_id, body, "name"
-            ),
-            ("System", "setRestrictedSdcMode"): lambda: mdm.restrict_sdcs(body),
-        }
+        return gateway_commands.answer(self.mdm, kind, object_id, verb, body)
 
 
 def _reference(ref: str) -> tuple[str, str]:
@@ -352,7 +307,7 @@ def _children(state: ClusterState, kind: str, object_id: str, name: str) -> list
         case "StoragePool", "Volume":
             return [v.id for v in state.volumes_of_pool(object_id)]
         case "StoragePool", "VTree":
-            return [v.vtree_id for v in state.volumes_of_pool(object_id)]
+            return list(dict.fromkeys(v.vtree_id for v in state.volumes_of_pool(object_id)))
         case "FaultSet", "Sds":
             return [s.id for s in state.sds.values() if s.fault_set_id == object_id]
         case "Sds", "Device":
@@ -361,4 +316,4 @@ def _children(state: ClusterState, kind: str, object_id: str, name: str) -> list
             volumes = state.volumes.values()
             return [v.id for v in volumes if any(m.sdc_id == object_id for m in v.mapped)]
         case _:
-            return [v.id for v in state.volumes.values() if v.vtree_id == object_id]
+            return [v.id for v in state.volumes_of_vtree(object_id)]

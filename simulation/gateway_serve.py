@@ -11,6 +11,7 @@ import ssl
 import sys
 import tempfile
 import uuid
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from simulation.gateway import APIS, Api, SimulatedGateway
+from simulation.gateway_faults import FAULT_KINDS
+from simulation.gateway_views import EPOCH_S
 from simulation.http_server import serve_connection
 
 _VALID_FROM: Final = dt.datetime(2017, 1, 1, tzinfo=dt.UTC)
@@ -145,12 +148,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GUID@IP",
         help="connected SDCs, besides the two that are always there",
     )
+    parser.add_argument("--sds", type=int, default=3, metavar="N", help="SDSs, 0 to 1024")
+    parser.add_argument("--devices", type=int, default=1, metavar="N", help="of each SDS, 1 to 64")
+    parser.add_argument(
+        "--fill", type=int, default=0, metavar="PERCENT", help="how full the pool is, 0 to 100"
+    )
+    parser.add_argument(
+        "--limits",
+        choices=("on", "off"),
+        default="on",
+        help="refuse what a real one has no room for",
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND=RATE",
+        help=f"how often it fails, 0 to 1; kinds: {', '.join(FAULT_KINDS)}",
+    )
 
 
 async def run(namespace: argparse.Namespace) -> int:
     """The exit code: 0 after a signal to stop, 2 for what cannot be, 1 when it cannot listen."""
     try:
-        gateway = _gateway(namespace)
+        gateway = made_gateway(namespace)
         parse_listen(namespace.listen)
     except UsageError as wrong:
         sys.stderr.write(f"simulate-gateway: {wrong}\n")
@@ -174,22 +195,53 @@ async def run(namespace: argparse.Namespace) -> int:
     return 1 if complaint else 0
 
 
-def _gateway(namespace: argparse.Namespace) -> SimulatedGateway:
+def made_gateway(namespace: argparse.Namespace) -> SimulatedGateway:
+    """As asked for. Raises UsageError."""
     api: Api = namespace.api
     gateway = SimulatedGateway(
         api=api,
         user=namespace.user,
         password=_password(namespace),
-        clock=trio.current_time,
+        clock=_world_clock(),
         rng=random.SystemRandom(),
     )
-    gateway.seed()
+    _between("--sds", namespace.sds, 0, 1024)
+    _between("--devices", namespace.devices, 1, 64)
+    _between("--fill", namespace.fill, 0, 100)
+    gateway.seed(sds=namespace.sds, devices=namespace.devices)
+    gateway.fill_percent("default", namespace.fill)
+    gateway.limits = namespace.limits == "on"
+    gateway.faults.random_rates = dict(_fault(text) for text in namespace.fault)
     for text in namespace.sdc:
         guid, _, address = text.partition("@")
         if not _is_guid(guid) or not _is_address(address):
             raise UsageError(f"--sdc {text}: use GUID@IP")
         gateway.register_sdc(guid, address)
     return gateway
+
+
+def _world_clock() -> Callable[[], float]:
+    """Steady, and in step with the calendar, for the times that replies carry."""
+    # of the two clocks, only this one is to be believed about the date; no test sees it
+    offset_s = dt.datetime.now(dt.UTC).timestamp() - EPOCH_S - trio.current_time()  # noqa: TID251
+    return lambda: trio.current_time() + offset_s
+
+
+def _between(option: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UsageError(f"{option} {value}: use {least} to {most}")
+
+
+def _fault(text: str) -> tuple[str, float]:
+    kind, _, rate = text.partition("=")
+    try:
+        chance = float(rate)
+    except ValueError:
+        chance = -1.0
+    if kind not in FAULT_KINDS or not 0.0 <= chance <= 1.0:
+        kinds = ", ".join(FAULT_KINDS)
+        raise UsageError(f"--fault {text}: use KIND=RATE, of {kinds}, with a rate from 0 to 1")
+    return kind, chance
 
 
 def _password(namespace: argparse.Namespace) -> str:

@@ -102,6 +102,7 @@ class Pool:
     rebalance_enabled: bool = True
     checksum_enabled: bool = False
     rebalance: Work | None = None
+    unbalanced_kb: int = 0  # new devices, while rebalancing is switched off
 
 
 @attrs.define(kw_only=True)
@@ -120,6 +121,10 @@ class Sds:
     away_since: float = 0.0
     absorbed: bool = False  # away, and nothing misses it any more
     rebuild: Work | None = None  # back: what it missed is brought to it
+    drl_mode: str = "Volatile"
+    rmcache: bool = True
+    rmcache_kb: int = 131072
+    profile: str = "Default"
     traffic: Traffic = attrs.field(factory=Traffic)
 
     stuck: bool = False  # away, and its data finds no place on the others
@@ -184,7 +189,7 @@ class MappedSdc:
 
 @attrs.define(kw_only=True)
 class Volume:
-    """A volume or, with an ancestor, a snapshot of one; those share its tree."""
+    """A volume or a snapshot; all that come from one volume share its tree."""
 
     id: str
     name: str | None
@@ -194,9 +199,9 @@ class Volume:
     thick: bool
     created_at: int
     mapped: list[MappedSdc] = attrs.field(factory=list)
-    ancestor_id: str | None = None  # a snapshot's
+    snapshot: bool = False
+    ancestor_id: str | None = None  # what a snapshot was taken of, while that is there
     group_id: str | None = None  # of snapshots that were taken at once
-    compression: str = "None"
 
 
 @attrs.define(kw_only=True)
@@ -286,7 +291,7 @@ class ClusterState:
     sdcs: dict[str, Sdc] = attrs.field(factory=dict)
     volumes: dict[str, Volume] = attrs.field(factory=dict)
     leaving_devices: list[str] = attrs.field(factory=list)  # ids
-    now: float = 0.0  # up to when everything here is settled
+    now: float = attrs.field(default=0.0, repr=False)  # everything here is settled up to then
     approved: dict[str, str] = attrs.field(factory=dict)  # GUID to the id it has or will have
     foreign_alerts: dict[tuple[str, str], tuple[str, str]] = attrs.field(factory=dict)
     clock_skew_s: float = 0.0

@@ -82,7 +82,7 @@ class Statistics:
         if pool.id not in self._parts:
             health = self._pool_health(pool)
             volumes = self.state.volumes_of_pool(pool.id)
-            thin_kb = 2 * sum(v.size_kb for v in volumes if not v.thick and v.ancestor_id is None)
+            thin_kb = 2 * sum(v.size_kb for v in volumes if not v.thick and not v.snapshot)
             self._parts[pool.id] = {
                 **_figures(health.figures),
                 **_health_figures(health),
@@ -220,7 +220,7 @@ def _summed(parts: Iterable[Mapping[str, int]], api: tuple[int, int]) -> dict[st
 def _counts(state: ClusterState, kind: str, object_id: str, pools: list[Pool]) -> Found:
     volumes = [v for p in pools for v in state.volumes_of_pool(p.id)]
     devices = [d for p in pools for d in state.devices_of_pool(p.id)]
-    base = [v for v in volumes if v.ancestor_id is None]
+    base = [v for v in volumes if not v.snapshot]
     vtrees = list(dict.fromkeys(v.vtree_id for v in volumes))
     found: Found = {
         "numOfVolumes": len(volumes),

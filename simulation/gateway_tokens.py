@@ -90,7 +90,9 @@ class TokenStore:
         if scheme.lower() == "bearer":
             store, token = self._bearer, value.strip()
         elif credentials is not None:
-            store, token = self._basic, credentials[1]
+            token = credentials[1]
+            # one public client of 4.x sends its bearer token this way in some calls
+            store = self._bearer if token in self._bearer else self._basic
         else:
             return False
         life, now = store.get(token), self.clock()

@@ -119,10 +119,10 @@ def sds(state: ClusterState, object_id: str) -> View:
         "sdsState": "Normal",
         "membershipState": "Joined",
         "mdmConnectionState": _connection(connected=of.connected),
-        "drlMode": "Volatile",
-        "maintenanceState": "NoMaintenance",
-        "rmcacheEnabled": True,
-        "rmcacheSizeInKb": 131072,
+        "drlMode": of.drl_mode,
+        "maintenanceState": "InMaintenance" if of.in_maintenance else "NoMaintenance",
+        "rmcacheEnabled": of.rmcache,
+        "rmcacheSizeInKb": of.rmcache_kb,
         "rmcacheFrozen": False,
         "rmcacheMemoryAllocationState": "AllocationPending",
         "rfcacheEnabled": False,
@@ -139,11 +139,11 @@ def sds(state: ClusterState, object_id: str) -> View:
         ),
     }
     if state.api >= (2, 5):
-        found |= {"perfProfile": "Default", "sdsDecoupled": None}
+        found |= {"perfProfile": of.profile, "sdsDecoupled": None}
     if state.api >= (3, 0):
         found |= {
             "maintenanceType": "NoMaintenance",
-            "configuredDrlMode": "Volatile",
+            "configuredDrlMode": of.drl_mode,
             "raidControllers": None,
             "numRestarts": 0,
         }
@@ -157,7 +157,7 @@ def device(state: ClusterState, object_id: str) -> View:
         "name": of.name,
         "sdsId": of.sds_id,
         "storagePoolId": of.pool_id,
-        "deviceState": "Normal",
+        "deviceState": "Normal" if of.leaving is None else "RemovePending",
         "errorState": "Error" if of.failed else "None",
         "aggregatedState": "Failed" if of.failed else "NeverFailed",
         "capacityLimitInKb": of.usable_kb,
@@ -223,11 +223,11 @@ def volume(state: ClusterState, object_id: str) -> View:
         "id": of.id,
         "name": of.name,
         "sizeInKb": of.size_kb,
-        "volumeType": "ThickProvisioned" if of.thick else "ThinProvisioned",
+        "volumeType": _volume_type(of),
         "storagePoolId": of.pool_id,
         "vtreeId": of.vtree_id,
-        "ancestorVolumeId": None,
-        "consistencyGroupId": None,
+        "ancestorVolumeId": of.ancestor_id,
+        "consistencyGroupId": of.group_id,
         "creationTime": EPOCH_S + of.created_at,
         "isObfuscated": False,
         "isVvol": False,
@@ -331,6 +331,12 @@ def objects(state: ClusterState, kind: str) -> Collection[str]:
 
 def views(state: ClusterState, kind: str, object_ids: Iterable[str]) -> list[View]:
     return [ONE[kind](state, object_id) for object_id in object_ids]
+
+
+def _volume_type(of: Volume) -> str:
+    if of.snapshot:
+        return "Snapshot"
+    return "ThickProvisioned" if of.thick else "ThinProvisioned"
 
 
 def _mapped(state: ClusterState, of: Volume) -> list[View]:

@@ -56,6 +56,8 @@ class SimulatedCluster:
     rebuild_s: float = 60.0  # from the return of an SDS until its data is whole again
     rebalance_s: float = 0.0  # data moves that long after a device was added
     absorb_s: float = 3600.0  # from the loss of an SDS until its data is rebuilt on the others
+    maintenance_verbs: tuple[str, str] | None = None  # to enter and to leave; not public
+    limits: bool = False  # what ScaleIO 2.0 can hold at most is the most
     evacuate_s: float = 0.0  # from the removal of an SDS until its data is on the others
     listeners: list[Listener] = attrs.field(factory=list, init=False, repr=False)
     state: ClusterState = attrs.field(init=False, repr=False)
@@ -83,6 +85,7 @@ class SimulatedCluster:
             state=self.state, ids=self._ids, clock=self.clock, hooks=self._hooks, emit=self._emit
         )
         self._mdm.evacuate_s = self.evacuate_s
+        self._dial()
 
     # --- the world
 
@@ -147,7 +150,7 @@ class SimulatedCluster:
         sds.absorbed_at = None if connected else now + self.absorb_s
         sds.away_since = now
         sds.rebuild = None
-        if connected and not sds.absorbed:
+        if connected and not sds.absorbed and not sds.in_maintenance:
             sds.rebuild = Work(since=now, until=now + self.rebuild_s, share=missed)
             for pool in self.state.pools_of_sds(sds.id):
                 self._emit("rebuild-started", {"id": pool.id, "pool": pool.name})
@@ -168,6 +171,13 @@ class SimulatedCluster:
             if pool.name == pool_name:
                 pool.thin_kb = thin_kb
         self.settle()
+
+    def fill_percent(self, pool_name: str, percent: int) -> None:
+        """As `fill`, of what may be filled without the spare."""
+        for pool in self.state.pools.values():
+            if pool.name == pool_name:
+                figures = self.state.pool_figures(pool)
+                self.fill(pool_name, (figures.limit_kb - figures.spare_kb) * percent // 100)
 
     def set_snapshot_use(self, pool_name: str, *, in_use_kb: int, occupied_kb: int) -> None:
         """Snapshots of that pool now keep so much from allocation, and fill so much (raw)."""
@@ -250,15 +260,21 @@ class SimulatedCluster:
         ]
 
     def seed(
-        self, *, domain: str = "default", pool: str = "default", sds: int = 3, sdc: int = 2
+        self,
+        *,
+        domain: str = "default",
+        pool: str = "default",
+        sds: int = 3,
+        sdc: int = 2,
+        devices: int = 1,
     ) -> None:
-        """One domain, one pool, `sds` SDSs with one 200 GB device each, `sdc` connected SDCs."""
+        """One domain, one pool, `sds` SDSs with 200 GB devices, `sdc` connected SDCs."""
         domain_id = self._mdm.create_domain({"name": domain})
         pool_id = self._mdm.create_pool(
             {"protectionDomainId": domain_id, "name": pool, "mediaType": "HDD"}
         )
         for n in range(1, sds + 1):
-            address = f"10.0.1.{n}"
+            address = f"10.0.1.{n}" if n < 250 else f"10.1.{n // 250}.{n % 250 + 1}"
             sds_id = self._mdm.create_sds(
                 {
                     "protectionDomainId": domain_id,
@@ -266,9 +282,9 @@ class SimulatedCluster:
                     "sdsIpList": [{"ip": address, "role": "all"}],
                 }
             )
-            self._mdm.create_device(
-                {"sdsId": sds_id, "storagePoolId": pool_id, "deviceCurrentPathname": "/dev/sdb"}
-            )
+            for letter in range(devices):
+                at = {"sdsId": sds_id, "storagePoolId": pool_id}
+                self._mdm.create_device({**at, "deviceCurrentPathname": _disk(letter)})
         for n in range(1, sdc + 1):
             guid = str(uuid.UUID(int=self.rng.getrandbits(128)))
             self.register_sdc(guid, f"10.0.2.{n}")
@@ -282,6 +298,7 @@ class SimulatedCluster:
 
     def settle(self) -> None:
         """Bring what depends on time up to now, and tell what has changed by it."""
+        self._dial()
         now = self.state.now = self.clock()
         self._mdm.settle_absorbed()
         self._mdm.settle_leaving()
@@ -290,6 +307,8 @@ class SimulatedCluster:
                 sds.rebuild = None
         health: dict[str, PoolHealth] = {}
         for pool in self.state.pools.values():
+            if pool.unbalanced_kb and pool.rebalance_enabled:
+                self._rebalance(pool)
             if pool.rebalance is not None and now >= pool.rebalance.until:
                 pool.rebalance = None
             health[pool.id] = pool_health(self.state, pool)
@@ -311,18 +330,24 @@ class SimulatedCluster:
     def _emit(self, kind: str, facts: Mapping[str, object]) -> None:
         if kind == "device-added" and self.rebalance_s:
             for pool in self.state.pools.values():
-                if pool.name == facts["pool"] and pool.rebalance_enabled:
-                    self._rebalance(pool, facts["size_kb"])
+                if pool.name == facts["pool"] and isinstance(size_kb := facts["size_kb"], int):
+                    pool.unbalanced_kb += size_kb
         for listener in self.listeners:
             listener(kind, facts)
 
-    def _rebalance(self, pool: Pool, new_kb: object) -> None:
-        """The part of the data that the new device is to hold moves to it."""
+    def _rebalance(self, pool: Pool) -> None:
+        """The part of the data that new devices are to hold moves to them."""
         now, total_kb = self.clock(), sum(self.state.members_of_pool(pool.id).values())
         moved = pool.rebalance.left(now) if pool.rebalance else 0.0
-        if isinstance(new_kb, int) and total_kb:
-            moved = min(1.0, moved + new_kb / total_kb)
+        if total_kb:
+            moved = min(1.0, moved + pool.unbalanced_kb / total_kb)
+        pool.unbalanced_kb = 0
         pool.rebalance = Work(since=now, until=now + self.rebalance_s, share=moved)
+
+    def _dial(self) -> None:
+        """What a test may turn at any time."""
+        self._mdm.maintenance_verbs = self.maintenance_verbs
+        self._mdm.limits.on = self.limits
 
     def _settle_alerts(self, health: Mapping[str, PoolHealth]) -> None:
         """Alerts are current state: a cleared one is simply absent."""
@@ -345,6 +370,13 @@ class SimulatedCluster:
                     object_id=object_id,
                     started_at=self.state.now,
                 )
+
+
+def _disk(number: int) -> str:
+    """/dev/sdb to /dev/sdz, then /dev/sdaa and on."""
+    place = number + 1
+    first = chr(ord("a") + place // 26 - 1) if place >= 26 else ""
+    return f"/dev/sd{first}{chr(ord('a') + place % 26)}"
 
 
 def _word(what: str, *, connected: bool) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 import msgspec
 
 from actors.board import AgentSnapshot, Board, Condition
+from actors.membership import members
 from domain.agent import Phase
 from domain.closing import TORN_DOWN
+from domain.layout import Layout, PoolWish
 from domain.storage import PoolState, StorageSnapshot
+from domain.wanted import resolve
 from install_steps.concerns import concerns
 from protocol.mesos.session import State
 from settings import Settings
@@ -161,7 +164,8 @@ def storage(board: Board, times: Times) -> dict[str, object]:
 
 
 def plan(board: Board, settings: Settings) -> dict[str, object]:
-    """What is done and left to do on each agent; in observe mode nothing of it is carried out."""
+    """What is done and left to do on each agent, and what the cluster is to be in the end."""
+    wanted = resolve(members(board), board.gateway.storage, board.limits, board.described)
     return {
         "mode": settings.mode,
         "agents": [
@@ -173,9 +177,35 @@ def plan(board: Board, settings: Settings) -> dict[str, object]:
                 "steps": [plain(step) for step in agent.plan],
                 "overrides": list(agent.overrides),
                 "devices": [{"path": path, "verdict": verdict} for path, verdict in agent.devices],
+                "layout": _layout(agent.layout),
             }
             for host, agent in sorted(board.agents.items())
         ],
+        "wanted": {"domains": [plain(one) for one in wanted.domains]},
+        "conflicts": [plain(one) for one in wanted.conflicts],
+    }
+
+
+def _layout(of: Layout) -> dict[str, object]:
+    """What that agent is asked to provide and consume, and who asks."""
+
+    def places(wishes: Iterable[PoolWish]) -> list[dict[str, object]]:
+        return [
+            {
+                "domain": one.domain,
+                "pool": one.pool,
+                "devices": None if one.devices is None else list(one.devices),
+                "media": one.media,
+            }
+            for one in wishes
+        ]
+
+    return {
+        "provides": places(of.provides),
+        "consumes": [{"domain": one.domain, "pool": one.pool} for one in of.consumes],
+        "fault_set": of.fault_set,
+        "reasons": list(of.reasons),
+        "faults": list(of.faults),
     }
 
 

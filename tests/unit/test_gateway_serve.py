@@ -13,7 +13,7 @@ import trio
 
 from adapters.gateway_http import HttpGateway
 from adapters.gateway_tls import gateway_client
-from simulation.gateway_serve import add_arguments, parse_listen, run
+from simulation.gateway_serve import add_arguments, made_gateway, parse_listen, run
 
 GUID = "6a1d4c5e-0f3b-4c52-9c35-0a8b5f7c2d11"
 
@@ -32,6 +32,14 @@ def arguments(*words: str) -> argparse.Namespace:
         (("--listen", "127.0.0.1:-1"), "use HOST:PORT"),
         (("--sdc", "nobody"), "use GUID@IP"),
         (("--sdc", f"{GUID}@host"), "use GUID@IP"),
+        (("--sds", "1025"), "use 0 to 1024"),
+        (("--devices", "0"), "use 1 to 64"),
+        (("--fill", "101"), "use 0 to 100"),
+        (("--fault", "401"), "use KIND=RATE"),
+        (("--fault", "401=often"), "use KIND=RATE"),
+        (("--fault", "teapot=0.5"), "use KIND=RATE"),
+        (("--fault", "cut=1.5"), "with a rate from 0 to 1"),
+        (("--fault", "cut=nan"), "with a rate from 0 to 1"),
     ],
 )
 async def test_what_cannot_be_is_one_line_and_exit_code_2(
@@ -42,6 +50,23 @@ async def test_what_cannot_be_is_one_line_and_exit_code_2(
     assert said.err.count("\n") == 1
     assert complaint in said.err
     assert said.out == ""
+
+
+async def test_the_cluster_is_as_large_and_as_full_as_asked_for() -> None:
+    words = ("--sds", "260", "--devices", "27", "--fill", "50", "--fault", "slow=0.5")
+    gateway = made_gateway(arguments("--password", "pw", *words))
+    state = gateway.state
+    [pool] = state.pools.values()
+    assert len({address for sds in state.sds.values() for address, _ in sds.ips}) == 260
+    assert len(state.devices) == 260 * 27
+    assert len({d.path for d in state.devices.values()}) == 27
+    assert state.pool_figures(pool).fill_percent == 50.0
+    assert gateway.limits
+    assert gateway.faults.random_rates == {"slow": 0.5}
+
+
+async def test_limits_may_be_off() -> None:
+    assert not made_gateway(arguments("--password", "pw", "--limits", "off")).limits
 
 
 async def test_an_unreadable_password_file_is_one_line_and_exit_code_2(

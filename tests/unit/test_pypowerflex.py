@@ -6,6 +6,7 @@ once, and the end of one must not be the end of another.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import urllib3
 from PyPowerFlex import PowerFlexClient
+from PyPowerFlex.objects import common, gen1
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Correct-Horse-9"
@@ -42,8 +44,10 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[An
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+            patch.setenv("NO_PROXY", "127.0.0.1")
+            patch.setenv("SSL_CERT_FILE", os.devnull)  # else read anew for each connection
             made = PowerFlexClient(
                 gateway_address="127.0.0.1",
                 gateway_port=int(url.rpartition(":")[2]),
@@ -54,6 +58,11 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[An
             made.initialize()
             yield made
         process.terminate()
+
+
+def only(found: list[dict[str, Any]]) -> dict[str, Any]:
+    [one] = found
+    return one
 
 
 def test_it_finds_the_version_and_the_system(client: Any) -> None:
@@ -107,6 +116,13 @@ def test_a_volume_is_made_mapped_grown_unmapped_and_removed(client: Any) -> None
     assert not unmapped["mappedSdcInfo"]
     client.volume.rename(volume_id, "renamed")
     assert client.volume.get(volume_id)["name"] == "renamed"
+    system = only(client.system.get())
+    definition = common.system.SnapshotDef(volume_id, "snap")
+    taken = client.system.snapshot_volumes(system["id"], [definition])
+    snapshot = client.volume.get(taken["volumeIdList"][0])
+    assert (snapshot["name"], snapshot["ancestorVolumeId"]) == ("snap", volume_id)
+    assert client.storage_pool.get_statistics(pool["id"])["numOfSnapshots"] == 1
+    client.system.remove_cg_snapshots(system["id"], taken["snapshotGroupId"])
     client.volume.delete(volume_id, "ONLY_ME")
     assert client.volume.get() == []
 
@@ -125,14 +141,22 @@ def test_a_refusal_arrives_with_its_code(client: Any) -> None:
         client.volume.delete("0" * 16, "ONLY_ME")
 
 
-def test_pools_and_domains_are_made_changed_and_removed(client: Any) -> None:
+def test_objects_are_made_changed_and_removed(client: Any) -> None:
     domain = client.protection_domain.create("second")
-    pool = client.storage_pool.create("SSD", domain["id"], name="fast")
-    assert pool["mediaType"] == "SSD"
-    client.storage_pool.rename(pool["id"], "faster")
-    assert client.storage_pool.get(pool["id"])["name"] == "faster"
-    client.storage_pool.set_spare_percentage(pool["id"], 34)
-    assert client.storage_pool.get(pool["id"])["sparePercentage"] == 34
+    pool = client.storage_pool.create("HDD", domain["id"], name="p", spare_percentage=20)
+    fault_set = client.fault_set.create(domain["id"], "rack")
+    address = gen1.sds.SdsIp("10.0.5.1", "all")
+    sds = client.sds.create(domain["id"], [address], name="s", fault_set_id=fault_set["id"])
+    device = client.device.create("/dev/sdc", sds["id"], storage_pool_id=pool["id"])
+    assert (pool["sparePercentage"], sds["name"]) == (20, "s")
+    assert sds["faultSetId"] == fault_set["id"]
+    client.sds.add_ip(sds["id"], gen1.sds.SdsIp("10.0.5.2", "sdcOnly"))
+    assert len(client.sds.get(sds["id"])["ipList"]) == 2
+    client.storage_pool.set_cap_alert_thresholds(pool["id"], 50, 60)
+    assert client.storage_pool.get(pool["id"])["capacityAlertHighThreshold"] == 50
+    client.device.delete(device["id"])
+    client.sds.delete(sds["id"])
+    client.fault_set.delete(fault_set["id"])
     client.storage_pool.delete(pool["id"])
     client.protection_domain.delete(domain["id"])
-    assert len(client.protection_domain.get()) == 1
+    assert only(client.protection_domain.get())["name"] == "default"
