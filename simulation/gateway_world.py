@@ -43,7 +43,8 @@ class SimulatedCluster:
     Kinds: domain-created, fault-set-created, pool-created, sds-created, device-added,
     volume-created, -resized, -mapped, -unmapped, -removed, sdc-registered, sdc-approved,
     sdc-connected, sdc-disconnected, sds-connected, sds-disconnected, mdm-connected,
-    mdm-disconnected, rebuild-started, degraded, healthy, and the other *-removed.
+    mdm-disconnected, rebuild-started, degraded, healthy, sds-leaving, sds-resting, sds-awake,
+    and the other *-removed.
     """
 
     api: Api

@@ -104,6 +104,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("add"), st.sampled_from(LOST)),
     st.tuples(st.just("remove"), st.sampled_from(LOST)),
     st.tuples(st.just("volume"), st.booleans()),
+    st.tuples(st.sampled_from(["rest", "wake", "shrink", "snapshot"]), st.sampled_from(LOST)),
 )
 
 
@@ -121,10 +122,18 @@ def befalls(client: Client, what: str, detail: Any, number: int) -> None:
             pool = ids(client, "StoragePool")[0]
             body: dict[str, object] = {"storagePoolId": pool, "volumeSizeInGb": 8}
             client.ask("POST", "/api/types/Volume/instances", body | {"volumeType": kind})
+        case "snapshot":
+            body = {"snapshotDefs": [{"volumeId": v} for v in ids(client, "Volume")[:1]]}
+            client.ask("POST", "/api/instances/System/action/snapshotVolumes", body)
+            gateway.set_snapshot_use("default", in_use_kb=9 * KB_PER_GB, occupied_kb=KB_PER_GB)
+        case "shrink":
+            for device in ids(client, "Device")[-1:]:
+                client.ask("POST", f"/api/instances/Device::{device}/action/removeDevice", {})
         case _:
             sds = gateway.state.sds_at(detail)
-            if sds is not None and what == "remove":
-                client.ask("POST", f"/api/instances/Sds::{sds.id}/action/removeSds", {})
+            if sds is not None and what in {"remove", "rest", "wake"}:
+                verb = {"remove": "removeSds"}.get(what, what)
+                client.ask("POST", f"/api/instances/Sds::{sds.id}/action/{verb}", {})
             elif sds is not None:
                 pool = ids(client, "StoragePool")[0]
                 body = {"sdsId": sds.id, "storagePoolId": pool}
@@ -162,6 +171,7 @@ def test_health_adds_up_at_every_moment_and_at_rest_all_is_protected(
     events: list[tuple[str, Any]],
 ) -> None:
     client = make(rebuild_s=60.0, absorb_s=50.0, rebalance_s=40.0, evacuate_s=30.0)
+    client.simulated.maintenance_verbs = ("rest", "wake")
     for number, (what, detail) in enumerate(events):
         client.log_in()
         befalls(client, what, detail, number)
@@ -169,6 +179,8 @@ def test_health_adds_up_at_every_moment_and_at_rest_all_is_protected(
         assert_it_adds_up(pool_figures_now(client))
     for ip in LOST:
         client.simulated.set_sds_connected(ip, connected=True)
+        client.log_in()
+        befalls(client, "wake", ip, 0)
     client.now[0] += 200.0
     found = pool_figures_now(client)
     assert_it_adds_up(found)
