@@ -18,9 +18,10 @@ from simulation.gateway_model import (
     Sds,
     Volume,
 )
+from simulation.mesos_values import EPOCH_S as WORLD_EPOCH_S
 
 View = dict[str, object]
-EPOCH_S: Final = 1_483_228_800  # the simulated world's clock starts with the year 2017
+EPOCH_S: Final = int(WORLD_EPOCH_S)  # one moment for all of the simulated world
 
 RELATIONSHIPS: Final[Mapping[str, tuple[str, ...]]] = {
     "System": ("ProtectionDomain", "Sdc", "User", "Statistics"),

@@ -28,6 +28,7 @@ from domain.conditions import CLEAR_S
 from domain.storage_health import Limits
 from simulation.gateway import Api, SimulatedGateway
 from simulation.gateway_serve import Identity, serve_gateway
+from simulation.gateway_views import EPOCH_S
 from simulation.network import MemoryBackend, Network
 from tests.unit.actor_doubles import box
 
@@ -66,7 +67,10 @@ class Watch:
 
 
 @asynccontextmanager
-async def watch(gateway: HttpGateway, *, poll_s: float = 5.0) -> AsyncIterator[Watch]:
+async def watch(
+    gateway: HttpGateway, *, poll_s: float = 5.0, wall: Callable[[], float] | None = None
+) -> AsyncIterator[Watch]:
+    """`wall`: unix seconds; by the simulated Gateway's own clock where nothing else is said."""
     board = Board()
     board.link = attrs.evolve(board.link, state="subscribed")
     polls: Mailbox[PollerInbox] = box("gateway-poller")
@@ -88,7 +92,7 @@ async def watch(gateway: HttpGateway, *, poll_s: float = 5.0) -> AsyncIterator[W
         board=board,
         agents=lambda _: None,
         limits=Limits(),
-        wall=lambda: _now().timestamp(),
+        wall=wall or (lambda: EPOCH_S + trio.current_time()),
         store_fault=lambda: "",
         store_bound=False,
     )
@@ -215,7 +219,7 @@ async def test_an_expired_certificate_is_one_line_until_a_new_one_is_there(tmp_p
             clock=trio.current_time,
             seen=seen_certificate,
         )
-        async with watch(gateway, poll_s=0.05) as seen:
+        async with watch(gateway, poll_s=0.05, wall=lambda: _now().timestamp()) as seen:
             await seen.until(lambda: seen.board.gateway.fault == "certificate", within_s=30.0)
             await seen.until(lambda: seen.standing() == ["gateway-certificate"], within_s=30.0)
             assert there.calls == 0, "not even the login was sent"

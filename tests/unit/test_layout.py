@@ -25,6 +25,7 @@ def test_without_attributes_empty_disks_are_discovered_for_the_default_pool() ->
         imperative=False,
         provides=(PoolWish(domain="pd", pool="sp"),),
         consumes=(wish("pd", "sp"),),
+        reasons=("the flags",),
     )
 
 
