@@ -131,7 +131,7 @@ def test_an_alert_keeps_its_id_while_it_stands_and_is_absent_when_cleared() -> N
     client.simulated.fill("default", pool_kb * 75 // 100)
     [high] = client.get("/api/types/Alert/instances")
     assert high["alertType"] == "CAPACITY_UTILIZATION_ABOVE_HIGH_THRESHOLD"
-    assert high["startTime"] == "2017-01-01T00:00:00.000Z"
+    assert high["startTime"] == "2026-11-22T08:00:00.000Z"
     client.now[0] = 60.0
     assert client.get("/api/types/Alert/instances")[0]["id"] == high["id"]
     client.simulated.fill("default", pool_kb * 85 // 100)
