@@ -45,18 +45,21 @@ def run(given: argparse.Namespace) -> int:
     try:
         if bool(given.url) == bool(given.survey):
             raise AskError("either --url or --survey is expected: what should the plan be made of?")
-        hosts = _asked(given.url, given.agent) if given.url else [_made(given)]
+        whole: Mapping[str, object] = ask(given.url, "/v1/plan") if given.url else {}
+        hosts = _asked(given.url, whole, given.agent) if given.url else [_made(given)]
     except (AskError, BadInputError, SettingsError, StepFaultError) as error:
         return complain("plan", error)
     if given.output == "json":
-        print(json.dumps({"agents": hosts}, indent=2))
+        together = {key: whole[key] for key in ("wanted", "conflicts") if key in whole}
+        print(json.dumps({"agents": hosts, **together}, indent=2))
     else:
-        print("\n\n".join(map(_shown, hosts)))
+        conflicts = [_conflict(one) for one in _objects(whole, "conflicts")]
+        print("\n\n".join([*map(_shown, hosts), *conflicts]))
     return 1 if any(map(_is_stuck, hosts)) else 0
 
 
-def _asked(url: str, wanted: Sequence[str]) -> list[dict[str, object]]:
-    answer = ask(url, "/v1/plan").get("agents")
+def _asked(url: str, whole: Mapping[str, object], wanted: Sequence[str]) -> list[dict[str, object]]:
+    answer = whole.get("agents")
     hosts = [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []
     known = {str(one.get("host")) for one in hosts}
     unknown = sorted(set(wanted) - known)
@@ -117,6 +120,12 @@ def _shown(host: Mapping[str, object]) -> str:
     lines += [f"  {text}" for text in (told if isinstance(told, list) else [])]
     lines += [f"  {one.get('path')}  {one.get('verdict')}" for one in _objects(host, "devices")]
     return "\n".join(lines)
+
+
+def _conflict(one: Mapping[str, object]) -> str:
+    hosts = one.get("hosts")
+    names = ", ".join(map(str, hosts)) if isinstance(hosts, list) else ""
+    return f"{'CONFLICT' if one.get('blocking') else 'advice'}  {one.get('sentence')}  ({names})"
 
 
 def _is_stuck(host: Mapping[str, object]) -> bool:

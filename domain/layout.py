@@ -29,7 +29,7 @@ class PoolWish:
     domain: str
     pool: str
     devices: tuple[str, ...] | None = None
-    media: str = ""  # SSD or HDD: only disks of that class are looked for
+    media: str = ""  # SSD, NVMe or HDD: only disks of that class are looked for
     bytes_min: int = 0  # of a disk that is looked for; 0: no bound beside that of the flags
     bytes_max: int = 0
 
@@ -37,7 +37,17 @@ class PoolWish:
         """True if it is of the class and size that this pool is made of."""
         if self.media and disk.rotational is not (self.media == "HDD"):
             return False
+        if self.media == "NVMe" and disk.transport != "nvme":
+            return False
         return self.bytes_min <= disk.size_bytes <= (self.bytes_max or disk.size_bytes)
+
+
+@attrs.frozen(kw_only=True)
+class AddressRule:
+    """One address of an SDS: the agent's own, or the one that an attribute of it holds."""
+
+    role: str  # all, sdsOnly, sdcOnly
+    attribute: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +60,7 @@ class NodeRule:
     pools: tuple[PoolWish, ...] = ()
     fault_set: str = ""
     fault_set_attribute: str = ""  # the agents' attribute that names it, such as rack
+    addresses: tuple[AddressRule, ...] = ()
     device_test: str = ""
     sdc_name: str = ""  # "host": after the host
 
@@ -65,6 +76,7 @@ class Layout:
     provides: tuple[PoolWish, ...] = ()
     consumes: tuple[PoolWish, ...] = ()
     fault_set: str = ""
+    addresses: tuple[tuple[str, str], ...] = ()  # (ip, role); ip "" is the agent's own
     device_test: str = ""
     sdc_name: str = ""
     reasons: tuple[str, ...] = ()  # who asked for it, for people
@@ -83,7 +95,8 @@ def layout_of(
     provides, wrong = _wishes(attributes, _SDS, with_devices=True)
     consumes, more = _wishes(attributes, _SDC, with_devices=False)
     fault_set, odd = _fault_set(attributes, rule)
-    faults = [*wrong, *more, *odd]
+    addresses, missing = _addresses(attributes, rule)
+    faults = [*wrong, *more, *odd, *missing]
     domains = {wish.domain for wish in provides}
     if len(domains) > 1:
         faults.append(
@@ -102,6 +115,7 @@ def layout_of(
         provides=provides,
         consumes=consumes,
         fault_set=fault_set,
+        addresses=addresses,
         device_test=rule.device_test,
         sdc_name=short_name(host) if rule.sdc_name == "host" else rule.sdc_name,
         reasons=_reasons(attributes, rule, imperative=imperative),
@@ -121,6 +135,21 @@ def _provided(rule: NodeRule, home: PoolWish) -> tuple[PoolWish, ...]:
     if not rule.provides:
         return ()
     return tuple(attrs.evolve(one, domain=home.domain) for one in rule.pools) or (home,)
+
+
+def _addresses(
+    attributes: Mapping[str, str], rule: NodeRule
+) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    found, faults = [], []
+    for one in rule.addresses:
+        value = attributes.get(one.attribute, "").strip() if one.attribute else ""
+        if one.attribute and not value:
+            faults.append(
+                f"{rule.name} takes an address of the SDS from attribute {one.attribute}, "
+                "which this agent does not have: add it"
+            )
+        found.append((value, one.role))
+    return tuple(found), faults
 
 
 def _fault_set(attributes: Mapping[str, str], rule: NodeRule) -> tuple[str, list[str]]:

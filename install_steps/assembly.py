@@ -16,7 +16,7 @@ from domain.agent import AgentRecord
 from domain.devices import GIB, DeviceRules, DeviceVerdict, candidates
 from domain.facts import Facts
 from domain.job import Job, StepFaultError
-from domain.joining import JoinSpec
+from domain.joining import JoinSpec, SdsAddress
 from domain.layout import Layout, layout_of
 from domain.limits import Member, why_over
 from domain.plan import CLAIM, KEEPER, Plan, PlannedStep, in_pool
@@ -336,6 +336,9 @@ class Assembly:
             fault_set=layout.fault_set,
             devices=ours,
             pool_specs=tuple(self.layout_file.pools.values()),
+            addresses=tuple(
+                SdsAddress(ip=ip or record.address, role=role) for ip, role in layout.addresses
+            ),
             device_test=layout.device_test,
             sdc_name=layout.sdc_name,
             keeps_sds=left or self.choices(record, record.facts).components["sds"] == "ignore",

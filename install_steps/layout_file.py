@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from domain.facts import Facts
 from domain.joining import PoolSpec
-from domain.layout import NO_RULE, NodeRule, PoolWish
+from domain.layout import NO_RULE, AddressRule, NodeRule, PoolWish
 from domain.limits import Limits
 from install_steps.overrides import Match
 
@@ -42,7 +42,7 @@ class _Pool(Struct, forbid_unknown_fields=True, frozen=True):
 
 class _Choice(Struct, forbid_unknown_fields=True, frozen=True):
     pool: Name
-    media: Literal["SSD", "HDD", ""] = ""
+    media: Literal["SSD", "NVMe", "HDD", ""] = ""
     min_gb: Size = 0
     max_gb: Size = 0
     devices: Annotated[tuple[str, ...], Meta(max_length=64)] | None = None
@@ -52,12 +52,18 @@ class _Attribute(Struct, forbid_unknown_fields=True, frozen=True):
     attribute: Annotated[str, Meta(pattern=r"^[!-~]{1,128}$")]
 
 
+class _Address(Struct, forbid_unknown_fields=True, frozen=True):
+    role: Literal["all", "sdsOnly", "sdcOnly"]
+    attribute: Annotated[str, Meta(pattern=r"^[!-~]{0,128}$")] = ""
+
+
 class _Node(Struct, forbid_unknown_fields=True, frozen=True):
     match: Match
     provides: bool = True
     domain: Name | Literal[""] = ""
     pools: Annotated[tuple[_Choice, ...], Meta(max_length=64)] = ()
     fault_set: Name | _Attribute | None = None
+    sds_addresses: Annotated[tuple[_Address, ...], Meta(max_length=8)] = ()
     device_test: Literal["testOnly", "noTest", "testAndActivate", ""] = ""
     sdc_name: Literal["host", ""] = ""
     comment: Annotated[str, Meta(max_length=200)] = ""
@@ -136,6 +142,8 @@ def read_layout(text: str, source: str) -> LayoutFile:
 def _fault(node: _Node) -> str:
     if not node.provides and node.pools:
         return "provides is false, so pools make no sense: leave one of them out"
+    if node.sds_addresses and (fault := _address_fault(node.sds_addresses)):
+        return fault
     for choice in node.pools:
         if choice.max_gb and choice.max_gb < choice.min_gb:
             return f"pool {choice.pool}: max_gb {choice.max_gb} is less than min_gb {choice.min_gb}"
@@ -144,6 +152,18 @@ def _fault(node: _Node) -> str:
         for path in choice.devices or ():
             if not path.startswith("/dev/"):
                 return f"pool {choice.pool}: device {path[:64]!r}: a path below /dev is expected"
+    return ""
+
+
+def _address_fault(addresses: tuple[_Address, ...]) -> str:
+    """ScaleIO wants one address for all traffic, or at least one for each kind of it."""
+    roles = {one.role for one in addresses}
+    if sum(not one.attribute for one in addresses) != 1:
+        return "sds_addresses: exactly one without attribute is expected: the agent's own address"
+    if len(addresses) == 1 and roles != {"all"}:
+        return "sds_addresses: a single address has the role all"
+    if "all" not in roles and roles != {"sdsOnly", "sdcOnly"}:
+        return "sds_addresses: sdsOnly and sdcOnly are both needed, or one of the role all"
     return ""
 
 
@@ -168,6 +188,9 @@ def _rule(number: int, node: _Node) -> NodeRule:
         fault_set_attribute=node.fault_set.attribute
         if isinstance(node.fault_set, _Attribute)
         else "",
+        addresses=tuple(
+            AddressRule(role=one.role, attribute=one.attribute) for one in node.sds_addresses
+        ),
         device_test=node.device_test,
         sdc_name=node.sdc_name,
     )

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from domain.devices import DeviceRules, candidates
@@ -100,6 +101,27 @@ def test_a_node_that_only_consumes_gives_no_disk_and_is_named_after_its_host() -
     assert candidates(FACTS, found, DeviceRules()) == ()
 
 
+def test_addresses_come_from_attributes_and_a_missing_one_is_a_fault() -> None:
+    node = {
+        "match": {},
+        "sds_addresses": [{"role": "sdcOnly"}, {"role": "sdsOnly", "attribute": "san-ip"}],
+    }
+    rule = read(nodes=[node]).rule_for("a", {}, FACTS)
+    given = layout_of({"san-ip": "10.9.0.1"}, domain="d", pool="p", rule=rule)
+    assert given.addresses == (("", "sdcOnly"), ("10.9.0.1", "sdsOnly"))
+    assert "from attribute san-ip" in layout_of({}, domain="d", pool="p", rule=rule).faults[0]
+
+
+def test_an_nvme_pool_takes_nvme_disks_only() -> None:
+    wish = PoolWish(domain="d", pool="p", media="NVMe")
+    flash = disk("x", 400, hdd=False)
+    assert not wish.looks_for(flash)
+    assert wish.looks_for(attrs.evolve(flash, transport="nvme"))
+    assert PoolWish(domain="d", pool="p", media="SSD").looks_for(
+        attrs.evolve(flash, transport="nvme")
+    )
+
+
 def test_long_hosts_get_names_that_do_not_collide() -> None:
     names = {short_name(f"a-very-long-host-name-of-rack-17-number-{n}") for n in range(99)}
     assert len(names) == 99
@@ -187,6 +209,28 @@ def test_no_file_asks_for_nothing(tmp_path: Path) -> None:
         ({"pools": {"a b": {}}}, "without blanks"),
         ({"pools": {"p": {"capacity_high": 80}}}, "belong together"),
         ({"pools": {"p": {"capacity_high": 90, "capacity_critical": 80}}}, "not less than"),
+        (
+            {"nodes": [{"match": {}, "sds_addresses": [{"role": "sdsOnly"}]}]},
+            "has the role all",
+        ),
+        (
+            {
+                "nodes": [
+                    {
+                        "match": {},
+                        "sds_addresses": [
+                            {"role": "sdsOnly"},
+                            {"role": "sdsOnly", "attribute": "b"},
+                        ],
+                    }
+                ]
+            },
+            "both needed",
+        ),
+        (
+            {"nodes": [{"match": {}, "sds_addresses": [{"role": "all", "attribute": "b"}]}]},
+            "exactly one without attribute",
+        ),
         ({"limits": {"sds": -1}}, "limits"),
         ({"limits": {"sdss": 1}}, "sdss"),
     ],
