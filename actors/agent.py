@@ -16,7 +16,7 @@ from actors.journal import Journal
 from actors.mailbox import Mailbox
 from actors.ports import Sandbox, SandboxError
 from domain import effects, inbox, records
-from domain.agent import AgentRecord, KeeperRef, TaskRef, TaskState
+from domain.agent import AgentRecord, KeeperRef, Phase, TaskRef, TaskState
 from domain.draft import Agent
 from domain.facts import Facts
 from domain.inbox import AgentInbox
@@ -115,11 +115,20 @@ class AgentActor:
         self._repost()
         return inbox.Tick()
 
+    def _plan_anew(self) -> None:
+        """It may have waited for long, or was planned before the storage cluster was seen."""
+        record = self.agent.record
+        if record.facts is not None and record.phase is Phase.INSTALLING and not record.done:
+            plan = self.links.installer.plan(record, record.facts)
+            self.agent = attrs.evolve(self.agent, plan=plan)
+
     async def _take(self, message: AgentInbox) -> None:
         if isinstance(message, inbox.Output):
             message = self._read_survey(message)
         if isinstance(message, inbox.Status | inbox.Sighted):
             self.last_contact = self.links.chance.wall()
+        if isinstance(message, inbox.SlotGranted):
+            self._plan_anew()
         agent, todo = decide(
             self.agent, message, moment=self.links.chance.moment(), rules=self.links.rules
         )
