@@ -340,6 +340,7 @@ class AgentActor:
                 overrides=agent.plan.overrides,
                 facts=record.facts,
                 surveyed=record.surveyed,
+                repairs=record.repairs,
                 lost_at=record.lost_at,
                 restored=restored,
             )

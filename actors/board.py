@@ -65,6 +65,7 @@ class AgentSnapshot:
     overrides: tuple[str, ...] = ()  # the operator's rules that had a say on this host
     facts: Facts | None = None
     surveyed: float = 0.0  # unix seconds: when the facts were read
+    repairs: tuple[float, ...] = ()  # unix seconds: when its SDS was looked after
     lost_at: float = 0.0  # unix seconds: Mesos has not had it since; 0: it has it
     restored: bool = False  # as the store had it; its actor has decided nothing yet
 

@@ -12,7 +12,7 @@ import trio
 from actors.board import Board, Condition
 from actors.mailbox import Mailbox
 from actors.messages import HealthInbox
-from domain import health, inbox, storage_health
+from domain import health, repairs, storage_health
 from domain.conditions import Entry, Ledger
 from domain.inbox import AgentInbox
 from domain.storage import StorageSnapshot
@@ -105,6 +105,7 @@ class HealthMonitor:
                 sdc_guid=shown.facts.sdc_guid if shown.facts else "",
                 missing=shown.missing,
                 later=shown.later,
+                repairs_spent=repairs.are_spent(shown.repairs, self.wall()),
                 skew_s=shown.facts.clock - shown.surveyed
                 if shown.facts and shown.facts.clock
                 else 0.0,
@@ -157,11 +158,11 @@ class HealthMonitor:
         wrong = health.doubts(storage, views)
         for host in set(self._suspect_since) - wrong.keys():
             del self._suspect_since[host]
-        for host, why in wrong.items():
+        for host, doubt in wrong.items():
             since = self._suspect_since.setdefault(host, now)
             target = self.agents(host)
             if now - since >= DOUBT_AFTER_S and target is not None:
-                target.offer(inbox.Doubted(why=why))
+                target.offer(doubt)
                 self._suspect_since[host] = now + DOUBT_EVERY_S - DOUBT_AFTER_S
 
 

@@ -225,6 +225,7 @@ class AgentRecord:
     reboots_avoided: tuple[str, ...] = ()  # why, one for each; the last few
     slot: bool = False  # holds a place of the rollout
     ended: tuple[str, ...] = ()  # last task ids that are over: late updates about them mean nothing
+    repairs: tuple[float, ...] = ()  # unix seconds: when its SDS was looked after, the last day
     held_by: str = ""  # operator, observe
     removal: Removal | None = None  # the operator has it removed
     lost_at: float = 0.0  # Mesos lost it then, and has not had it since; 0: it has it

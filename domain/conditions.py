@@ -78,8 +78,9 @@ KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (
           "start its host and its Mesos agent, or retire it if it is gone for good", clear=0.0),
     _kind("step-failing", "critical", "one step fails on several agents",
           "look for what they have in common: the package, the mirror, the platform", clear=0.0),
-    _kind("repair-exhausted", "critical", "an SDS stays down although it was restarted",
-          "look at its log on the host (/opt/emc/scaleio/sds/logs) and at the network to the MDMs"),
+    _kind("repair-exhausted", "critical",
+          "an SDS stays down although it was looked after five times in a day",
+          "look at its log on the host and at the network to the MDMs, then retry the agent"),
     # -- the storage cluster
     _kind("mdm-not-normal", "critical", "the MDM cluster is not normal",
           "bring its members back; no host is rebooted meanwhile"),

@@ -9,6 +9,7 @@ import attrs
 
 from domain import storage_health
 from domain.conditions import Finding, finding
+from domain.inbox import Doubted
 from domain.storage import StorageSnapshot
 from domain.storage_health import Limits, Outlook, Rebooting
 from domain.trends import DAY_S, spoken
@@ -63,6 +64,7 @@ def judge(scene: Scene, limits: Limits, before: Iterable[tuple[str, str]]) -> tu
     """What holds now; `before` are the (name, subject) pairs of the last look."""
     found = [*_connections(scene), *_receivers(scene.deaf), *_agents(scene.agents)]
     if scene.storage is not None:
+        found += _beyond_repair(scene.storage, scene.agents)
         away = [agent for agent in scene.agents if agent.phase == "rebooting"]
         found += storage_health.found(
             scene.storage,
@@ -154,21 +156,27 @@ def _agent(agent: AgentView) -> Iterator[Finding]:
         yield finding("agent-lost", host, f"Mesos cannot reach agent {host}")
     if abs(agent.skew_s) > HOST_SKEW_S:
         yield _skew(host, agent.skew_s)
-    if agent.repairs_spent:
-        text = f"the SDS of {host} stays down although it was restarted"
-        yield finding("repair-exhausted", host, text)
 
 
-def doubts(storage: StorageSnapshot, agents: Iterable[AgentView]) -> Mapping[str, str]:
-    """Ready agents whose SDS or SDC the storage cluster does not see: host -> why."""
-    found: dict[str, str] = {}
+def _beyond_repair(storage: StorageSnapshot, agents: Iterable[AgentView]) -> Iterator[Finding]:
+    for agent in agents:
+        sds = storage.sds_at(agent.address)
+        if agent.repairs_spent and sds is not None and not sds.good:
+            text = f"SDS {sds.name} of {agent.host} stays down, though it was looked after"
+            yield finding("repair-exhausted", agent.host, text)
+
+
+def doubts(storage: StorageSnapshot, agents: Iterable[AgentView]) -> Mapping[str, Doubted]:
+    """Ready agents whose SDS or SDC the storage cluster does not see."""
+    found: dict[str, Doubted] = {}
     for agent in agents:
         if agent.phase != "ready":
             continue
         sds = storage.sds_at(agent.address)
-        if sds is not None and not sds.good:
-            found[agent.host] = f"SDS {sds.name} is not healthy ({sds.detail})"
+        if sds is not None and not sds.good and not sds.in_maintenance:
+            why = f"SDS {sds.name} is not healthy ({sds.detail})"
+            found[agent.host] = Doubted(why=why, repair=True)
         sdc = storage.sdc_by_guid(agent.sdc_guid) if agent.sdc_guid else None
         if agent.sdc_guid and (sdc is None or not sdc.connected):
-            found[agent.host] = "its SDC is not connected to the MDM"
+            found[agent.host] = Doubted(why="its SDC is not connected to the MDM")
     return found

@@ -133,9 +133,10 @@ class StorageAnswer:
 
 @attrs.frozen(kw_only=True)
 class Doubted:
-    """The health monitor sees that what should be there is not."""
+    """The health monitor sees that what should be there is not. `repair`: its SDS is down."""
 
     why: str
+    repair: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 import attrs
 
-from domain import effects, inbox, progress, reboots, removal, statuses, turns, waiting
+from domain import effects, inbox, progress, reboots, removal, repairs, statuses, turns, waiting
 from domain.agent import AT_REST, AgentRecord, Phase, Signal, TaskRef, TaskState
 from domain.clocks import settled
 from domain.draft import REBOOT_PATIENCE_S, Agent, Draft
@@ -74,8 +74,7 @@ def _handle(draft: Draft, message: inbox.AgentInbox) -> None:  # noqa: C901 - on
         case inbox.StorageAnswer():
             _storage(draft, message)
         case inbox.Doubted():
-            if draft.record.task is None:
-                draft.doubt(message.why)
+            repairs.doubted(draft, message)
         case inbox.Command():
             _command(draft, message)
         case _:
@@ -406,7 +405,7 @@ def _command(draft: Draft, message: inbox.Command) -> None:
             draft.end_wait()
             removal.again(draft)
         case "retry":
-            draft.change(attempts={}, error="", tail="")
+            draft.change(attempts={}, error="", tail="", repairs=())
             if draft.record.undone == "halt":
                 draft.change(undone="forgiven")
                 draft.do(effects.FreeRestart(outcome="forgiven"))

@@ -261,7 +261,22 @@ def test_a_ready_agent_that_the_storage_sees_is_not_doubted() -> None:
 def test_a_ready_agent_whose_parts_are_missing_is_doubted(
     storage: StorageSnapshot, words: str
 ) -> None:
-    assert words in doubts(storage, [READY])["a1"]
+    doubt = doubts(storage, [READY])["a1"]
+    assert words in doubt.why
+    assert doubt.repair is ("sds" in words), "only an SDS is repaired within limits"
+
+
+def test_an_sds_in_maintenance_is_left_alone() -> None:
+    resting = attrs.evolve(GOOD_SDS, good=False, in_maintenance=True)
+    assert doubts(attrs.evolve(SOUND, sds=(resting,)), [READY]) == {}
+
+
+def test_an_sds_that_no_repair_helps_is_told_while_it_is_down() -> None:
+    spent = attrs.evolve(READY, repairs_spent=True)
+    down = attrs.evolve(SOUND, sds=(attrs.evolve(GOOD_SDS, good=False),))
+    names = [f.name for f in judge(Scene(storage=down, agents=(spent,)), LIMITS, ())]
+    assert "repair-exhausted" in names
+    assert not judge(Scene(storage=SOUND, agents=(spent,)), LIMITS, ())
 
 
 @pytest.mark.parametrize("phase", ["installing", "rebooting", "held", "failed", "lost"])
