@@ -240,7 +240,7 @@ class Settings:
     scaleio_gateway_maintenance: tuple[str, ...] = row(
         "scaleio.gateway.maintenance", (), kinds.VERBS,
         "The release's two REST actions by which an SDS enters and leaves maintenance mode; "
-        "with them it does so for its host's reboot.")
+        "without them that order is refused.")
     scaleio_apiversion: str = row(
         "scaleio.apiversion", "2.0", kinds.API_VERSION, "REST version to begin with.",
         was="API_VERSION")

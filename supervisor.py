@@ -203,7 +203,11 @@ class Service(FrontDesk):
             wall=outside.chance.wall,
         )
         self.evacuations = Evacuations(
-            gateway=outside.gateway, journal=self.journal, board=board, wall=outside.chance.wall
+            gateway=outside.gateway,
+            journal=self.journal,
+            board=board,
+            wall=outside.chance.wall,
+            verbs=settings.scaleio_gateway_maintenance,
         )
         self.poller = GatewayPoller(
             evacuations=self.evacuations,

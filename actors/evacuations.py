@@ -35,12 +35,47 @@ class Evacuations:
     journal: Journal
     board: Board
     wall: Callable[[], float]
+    verbs: tuple[str, ...] = ()  # of the release, to enter and to leave maintenance; () none
     orders: tuple[Order, ...] = ()
     _why: dict[str, str] = attrs.field(factory=dict)  # object id -> what it waits for
 
     def restore(self, known: OrdersRecord) -> None:
         self.orders = known.orders
         self._show()
+
+    async def obey(self, word: str, kind: str, object_id: str) -> tuple[int, str]:
+        """HTTP status and a sentence. Raises GatewayError."""
+        match word:
+            case "remove":
+                return await self.take(kind, object_id)
+            case "keep":
+                return await self.call_off(kind, object_id)
+            case _:
+                return await self._maintain(kind, object_id, enters=word == "enter-maintenance")
+
+    async def _maintain(self, kind: str, sds_id: str, *, enters: bool) -> tuple[int, str]:
+        """Asked for once, and believed when the storage cluster shows it."""
+        if kind != "sds":
+            return 404, "only an sds has a maintenance mode"
+        if not self.verbs:
+            return 409, (
+                "by which actions this release enters and leaves maintenance is not known: name "
+                "them with -scaleio.gateway.maintenance=ENTER,LEAVE"
+            )
+        storage = await self.gateway.snapshot()
+        why_not = evacuation.may_rest(storage, sds_id) if enters else ""
+        if why_not:
+            return 409, why_not
+        log.info("storage", act="maintenance", on=sds_id, enters=enters)
+        try:
+            await self.gateway.sds_maintenance(sds_id=sds_id, verb=self.verbs[not enters])
+        except GatewayRefusedError as refused:
+            return 409, f"the storage cluster refuses it: {refused}"
+        shown = await self.gateway.snapshot()
+        state = "in" if enters else "out of"
+        if any(s.id == sds_id and s.in_maintenance is enters for s in shown.sds):
+            return 200, f"SDS {sds_id} is {state} maintenance"
+        return 202, f"SDS {sds_id} is asked to be {state} maintenance, but does not show it yet"
 
     async def take(self, kind: str, object_id: str) -> tuple[int, str]:
         """HTTP status and a sentence; the order is stored when it returns."""

@@ -50,11 +50,11 @@ class FrontDesk:
         """pause, resume, abort or start; answered when it is stored."""
         return await self._ask_gate(lambda a: messages.RolloutOrder(word=word, answer=a))
 
-    async def storage_order(self, kind: str, object_id: str, remove: bool) -> tuple[int, str]:  # noqa: FBT001 - remove or keep
-        """Remove an object of the storage cluster, or call that off; answered when stored."""
+    async def storage_order(self, kind: str, object_id: str, word: str) -> tuple[int, str]:
+        """An operator's word about an object of the storage cluster; answered when stored."""
         return await questions.ask(
             self.poller_box,
-            lambda a: messages.RemoveObject(kind=kind, id=object_id, wanted=remove, answer=a),
+            lambda a: messages.StorageOrder(kind=kind, id=object_id, word=word, answer=a),
             who="the gateway poller",
             patience_s=LOOK_PATIENCE_S,
         )

@@ -20,8 +20,8 @@ from actors.messages import (
     Look,
     PollerInbox,
     Refresh,
-    RemoveObject,
     SnapshotTaken,
+    StorageOrder,
     StorageRequest,
 )
 from actors.ports import Gateway
@@ -82,7 +82,7 @@ class GatewayPoller:
                     self.gate.offer(SnapshotTaken())
                 case StorageRequest():
                     await self._serve(message)
-                case RemoveObject():
+                case StorageOrder():
                     await self._take(message)
                 case _:
                     assert_never(message)
@@ -91,12 +91,16 @@ class GatewayPoller:
         storage = self.board.gateway.storage
         return float("inf") if storage is None else trio.current_time() - storage.taken_at
 
-    async def _take(self, message: RemoveObject) -> None:
+    async def _take(self, message: StorageOrder) -> None:
         if self.evacuations is None:
-            message.answer(503, "removals are not possible here")
+            message.answer(503, "orders are not possible here")
             return
-        give = self.evacuations.take if message.wanted else self.evacuations.call_off
-        message.answer(*await give(message.kind, message.id))
+        try:
+            with trio.fail_after(CALL_PATIENCE_S):
+                told = await self.evacuations.obey(message.word, message.kind, message.id)
+        except (GatewayError, trio.TooSlowError) as error:
+            told = 503, f"the Gateway does not do it: {error}"
+        message.answer(*told)
         self._next_poll = trio.current_time()
 
     async def _poll(self) -> None:

@@ -284,16 +284,19 @@ class Refresh:
 
 
 @attrs.frozen(kw_only=True)
-class RemoveObject:
-    """Remove an object of the storage cluster, or call that off; answered when it is stored."""
+class StorageOrder:
+    """An operator's word about an object of the storage cluster; answered when it is stored.
+
+    `word`: remove, keep, enter-maintenance, leave-maintenance.
+    """
 
     kind: str
     id: str
-    wanted: bool
+    word: str
     answer: Callable[[int, str], None]
 
 
-PollerInbox = StorageRequest | Refresh | RemoveObject
+PollerInbox = StorageRequest | Refresh | StorageOrder
 
 # -- the health monitor ---------------------------------------------------------------------------
 

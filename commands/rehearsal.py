@@ -330,10 +330,10 @@ class Rehearsal:
             return 503, "no scheduler runs"
         return await self.service.rollout_order(word)
 
-    async def storage_order(self, kind: str, object_id: str, remove: bool) -> tuple[int, str]:  # noqa: FBT001 - remove or keep
+    async def storage_order(self, kind: str, object_id: str, word: str) -> tuple[int, str]:
         if self.service is None:
             return 503, "no scheduler runs"
-        return await self.service.storage_order(kind, object_id, remove)
+        return await self.service.storage_order(kind, object_id, word)
 
     async def replies(self, paths: Iterable[str] | None = None) -> list[tuple[str, str]]:
         """What every readable endpoint says now, or these: for the checkers."""

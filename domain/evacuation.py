@@ -108,6 +108,18 @@ def next_act(storage: StorageSnapshot, order: Order, wanted: Mapping[str, str]) 
             return _domain(storage, order.id)
 
 
+def may_rest(storage: StorageSnapshot, sds_id: str) -> str:
+    """Why that SDS may not enter maintenance mode now, "" if it may."""
+    sds = next((s for s in storage.sds if s.id == sds_id), None)
+    if sds is None:
+        return f"the storage cluster lists no sds {sds_id}: see /v1/storage"
+    for other in storage.sds:
+        same = other.domain_id == sds.domain_id and other.id != sds.id
+        if same and (other.in_maintenance or not other.good):
+            return f"SDS {other.name} of the same protection domain is away ({other.detail})"
+    return _is_not_well(storage)
+
+
 def _is_not_well(storage: StorageSnapshot) -> str:
     if not storage.mdm_normal:
         return f"the MDM cluster is not normal ({storage.mdm_detail})"

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from domain.agent import NEXT, Phase, Signal
+from domain.conditions import KINDS
 from settings import docs_table
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 FLAGS_BEGIN: Final = "| Flag | Variables | Default | Meaning |\n"
 PHASES_BEGIN: Final = "```mermaid\nstateDiagram-v2\n"
 PHASES_END: Final = "\n\n<!-- end of what `make docs` writes -->\n"
+CONDITIONS_BEGIN: Final = "| Condition | Severity | Means | Delay | Over after | What to do |\n"
+CONDITIONS_END: Final = "\n\n<!-- end of the conditions -->\n"
 ASIDE: Final = (Signal.DOUBT, Signal.GONE, Signal.BROKEN, Signal.HOLD, Signal.DRAIN)
 
 
@@ -26,9 +29,11 @@ def renewed() -> dict[str, str]:
     """File name -> the content that it should have."""
     flags = (DOCS / "flags.md").read_text(encoding="utf-8")
     operations = (DOCS / "operations.md").read_text(encoding="utf-8")
+    storage = (DOCS / "storage.md").read_text(encoding="utf-8")
     return {
         "flags.md": _replaced(flags, FLAGS_BEGIN, "\n\n", docs_table().strip("\n")),
         "operations.md": _replaced(operations, PHASES_BEGIN, PHASES_END, phases()),
+        "storage.md": _replaced(storage, CONDITIONS_BEGIN, CONDITIONS_END, conditions()),
     }
 
 
@@ -51,6 +56,20 @@ def phases() -> str:
         (target,) = {NEXT[phase][signal] for phase in starts}
         lines.append(f"| {signal.value} | {target.value} | {_named(starts)} |")
     return "\n".join(lines)
+
+
+def conditions() -> str:
+    """Every kind of condition, from the table that the product judges by."""
+    rows = [
+        f"| `{kind.name}` | {kind.severity} | {kind.meaning} | {_seconds(kind.raise_s)} "
+        f"| {_seconds(kind.clear_s)} | {kind.cure} |"
+        for kind in KINDS.values()
+    ]
+    return CONDITIONS_BEGIN + "\n".join(["|---|---|---|---|---|---|", *rows])
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds else "at once"
 
 
 def _named(starts: list[Phase]) -> str:

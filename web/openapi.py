@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 from starlette.requests import Request
 
-from web.site import COMMANDS, ROLLOUT_WORDS, Site
+from web.site import COMMANDS, REMOVAL_WORDS, ROLLOUT_WORDS, Site
 
 Schema = dict[str, object]
 
@@ -120,9 +120,9 @@ def _orders(site: Site) -> tuple[Endpoint, ...]:
         Endpoint(
             path="/v1/storage/{kind}/{id}/{word}",
             answer=site.storage_removal,
-            summary="remove or keep a device, sds, sdc, pool or domain: its data moves first",
+            summary=f"Tell about a device, sds, sdc, pool or domain: {', '.join(REMOVAL_WORDS)}",
             method="POST",
-            refusals=(401, 403, 404, 503),
+            refusals=(401, 403, 404, 409, 503),
         ),
         Endpoint(
             path="/v1/agents/{host}/{command}",

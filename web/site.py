@@ -28,7 +28,7 @@ from web.views import Times
 
 COMMANDS: Final = ("hold", "resume", "retry", "uninstall", "drain", "retire")
 ROLLOUT_WORDS: Final = ("pause", "resume", "abort", "start")
-REMOVAL_WORDS: Final = ("remove", "keep")
+REMOVAL_WORDS: Final = ("remove", "keep", "enter-maintenance", "leave-maintenance")
 REGISTER: Final = "register"  # for no agent, but the framework
 _PERMIT_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
 
@@ -36,7 +36,7 @@ Permits = Callable[[str], Awaitable[tuple[int, str]]]
 Commands = Callable[[str, str], tuple[int, str]]  # name, host -> status, sentence
 Orders = Callable[[Wish | None], Awaitable[tuple[int, str]]]  # None: the order is called off
 RolloutWords = Callable[[str], Awaitable[tuple[int, str]]]  # one of ROLLOUT_WORDS
-Removals = Callable[[str, str, bool], Awaitable[tuple[int, str]]]  # kind, id, remove or keep
+Removals = Callable[[str, str, str], Awaitable[tuple[int, str]]]  # kind, id, word
 
 log = structlog.get_logger()
 
@@ -263,7 +263,7 @@ class Site:
         if word not in REMOVAL_WORDS:
             return self._error(404, f"there is no such word: one of {', '.join(REMOVAL_WORDS)}")
         kind, object_id = request.path_params["kind"], request.path_params["id"]
-        told = await self.removals(kind, object_id, word == "remove")
+        told = await self.removals(kind, object_id, word)
         return self._told(f"storage {word}", *told)
 
     async def framework_resume(self, request: Request) -> Response:

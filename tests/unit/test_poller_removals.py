@@ -11,7 +11,7 @@ import trio
 from actors.board import AgentSnapshot
 from actors.evacuations import Evacuations
 from actors.journal import Journal
-from actors.messages import RemoveObject
+from actors.messages import StorageOrder
 from domain import records
 from domain.evacuation import OrdersRecord
 from tests.unit.actor_doubles import MemoryStore, box, rng
@@ -25,7 +25,7 @@ class Desk:
     store: MemoryStore
     evacuations: Evacuations
 
-    async def say(self, kind: str, object_id: str, *, wanted: bool = True) -> tuple[int, str]:
+    async def say(self, kind: str, object_id: str, word: str = "remove") -> tuple[int, str]:
         told: list[tuple[int, str]] = []
         done = trio.Event()
 
@@ -34,7 +34,7 @@ class Desk:
             done.set()
 
         await self.here.poller.mailbox.put(
-            RemoveObject(kind=kind, id=object_id, wanted=wanted, answer=answer)
+            StorageOrder(kind=kind, id=object_id, word=word, answer=answer)
         )
         with trio.fail_after(120.0):
             await done.wait()
@@ -120,9 +120,9 @@ def test_an_order_survives_a_crash_and_can_be_called_off() -> None:
             assert [one.id for one in again.here.board.leaving] == [pool_id]
             await trio.sleep(60.0)
             assert "holds 1 volumes" in again.why()[0]
-            assert (await again.say("pool", pool_id, wanted=False))[0] == 202
+            assert (await again.say("pool", pool_id, word="keep"))[0] == 202
             assert again.stored() == []
-            assert (await again.say("pool", pool_id, wanted=False))[0] == 404
+            assert (await again.say("pool", pool_id, word="keep"))[0] == 404
         assert calls(world, "removeDevice") == 0
 
     in_memory(story, api="3.6")
@@ -145,5 +145,28 @@ def test_what_is_unknown_or_an_agents_own_is_not_removed() -> None:
             await trio.sleep(60.0)
             assert "agent a1 would bring it back" in there.why()[0]
             assert calls(world, "removeSds") == 0
+
+    in_memory(story, api="3.6")
+
+
+def test_an_sds_enters_and_leaves_maintenance_by_the_verbs_that_are_named() -> None:
+    async def story(world: World) -> None:
+        world.simulated.maintenance_verbs = ("enterMaintenanceMode", "exitMaintenanceMode")
+        first, second, _ = (await world.gateway.snapshot()).sds
+        async with desk(world) as there:
+            unknown = await there.say("sds", first.id, "enter-maintenance")
+            assert (unknown[0], "-scaleio.gateway.maintenance" in unknown[1]) == (409, True)
+            there.evacuations.verbs = world.simulated.maintenance_verbs
+            assert (await there.say("sds", first.id, "enter-maintenance"))[0] == 200
+            refused = await there.say("sds", second.id, "enter-maintenance")
+            assert (refused[0], f"SDS {first.name}" in refused[1]) == (409, True)
+            storage = await world.gateway.snapshot()
+            assert [s.in_maintenance for s in storage.sds] == [True, False, False]
+            assert (await there.say("sds", first.id, "leave-maintenance"))[0] == 200
+            assert (await there.say("pool", "1", "enter-maintenance"))[0] == 404
+            assert (await there.say("sds", "1", "enter-maintenance"))[0] == 409
+            there.evacuations.verbs = ("noSuchVerb", "norThis")
+            odd = await there.say("sds", first.id, "enter-maintenance")
+            assert odd[0] in {409, 503}
 
     in_memory(story, api="3.6")

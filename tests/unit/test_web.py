@@ -146,8 +146,8 @@ async def roll(word: str) -> tuple[int, str]:
     return (409, "nothing waits") if word == "start" else (202, f"told to {word}")
 
 
-async def remove(kind: str, object_id: str, wanted: bool) -> tuple[int, str]:
-    return (202, f"{kind} {object_id} {wanted}") if kind == "sds" else (404, "no such kind")
+async def remove(kind: str, object_id: str, word: str) -> tuple[int, str]:
+    return (202, f"{kind} {object_id} {word}") if kind == "sds" else (404, "no such kind")
 
 
 def app_of(
@@ -158,7 +158,7 @@ def app_of(
     commands: Callable[[str, str], tuple[int, str]] = accept,
     orders: Callable[[Wish | None], Awaitable[tuple[int, str]]] = obey,
     rollout: Callable[[str], Awaitable[tuple[int, str]]] = roll,
-    removals: Callable[[str, str, bool], Awaitable[tuple[int, str]]] = remove,
+    removals: Callable[[str, str, str], Awaitable[tuple[int, str]]] = remove,
     stop: trio.Event | None = None,
 ) -> Starlette:
     return create_app(
@@ -363,9 +363,9 @@ async def test_an_object_of_the_storage_cluster_is_removed_with_the_token_only()
         assert (await client.post(path)).status_code in {401, 403}
         headers = {"Authorization": f"Bearer {TOKEN}"}
         told = await client.post(path, headers=headers)
-        assert (told.status_code, told.json()["result"]) == (202, "sds 1234 True")
+        assert (told.status_code, told.json()["result"]) == (202, "sds 1234 remove")
         kept = await client.post("/v1/storage/sds/1234/keep", headers=headers)
-        assert kept.json()["result"] == "sds 1234 False"
+        assert kept.json()["result"] == "sds 1234 keep"
         odd = await client.post("/v1/storage/sds/1234/burn", headers=headers)
         assert odd.status_code == 404
         assert "remove, keep" in odd.text
