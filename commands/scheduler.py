@@ -42,6 +42,7 @@ from commands.original import take_over_original
 from domain import records
 from domain.limits import NO_LIMITS
 from flags.address import own_addresses
+from flags.secret import renewed_secret
 from install_steps.assembly import Assembly, gateway_base
 from protocol.gateway.errors import GatewayError
 from settings import (
@@ -210,7 +211,7 @@ async def production(
     await take_over_original(store, stored, now=chance.wall())
     services: list[Service] = []  # the pin is stored by the journal of the service below
 
-    gateway = await _gateway(settings, stored, services, stack, chance.rng.random)
+    gateway = await _gateway(settings, redactor, stored, services, stack, chance.rng.random)
     stack.push_async_callback(gateway.close)
     outside = Outside(
         mesos=mesos,
@@ -252,6 +253,7 @@ def assembly(settings: Settings, inputs: Inputs, service: Service) -> Assembly:
 
 async def _gateway(
     settings: Settings,
+    redactor: Redactor,
     stored: Mapping[str, bytes],
     services: Sequence[Service],
     stack: AsyncExitStack,
@@ -281,7 +283,9 @@ async def _gateway(
         base_url=urls[0],
         others=tuple(urls[1:]),
         user=settings.scaleio_user,
-        password=settings.scaleio_password.reveal,
+        password=renewed_secret(
+            settings.scaleio_password_file, settings.scaleio_password, redactor
+        ),
         clock=trio.current_time,
         chance=chance,
         seen=seen,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hmac
 import html
 import json
@@ -99,6 +100,9 @@ def _bytes(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")
 
 
+ONCE_ONLY: Final = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
+
+
 class UnreadableError(Exception):
     """A file holds no secret for us; the text says why."""
 
@@ -117,6 +121,33 @@ def read_secret_file(path: str) -> str:
     if not text or len(content) > SECRET_BYTES_MAX or not text.isprintable():
         raise UnreadableError(f"is not one line of text of 1 to {SECRET_BYTES_MAX} bytes")
     return text
+
+
+def renewed_secret(path: str, first: Secret, redactor: Redactor) -> Callable[[], str]:
+    """A reader for each use: what is corrected in the file is taken up without a restart.
+
+    Where the file is not where `first` came from, or can be read once only, that stays. The reader
+    raises OSError.
+    """
+    if not path or path.startswith(ONCE_ONLY) or not _holds(path, first):
+        return first.reveal
+
+    def read() -> str:
+        try:
+            text = read_secret_file(path)
+        except UnreadableError as fault:
+            raise OSError(errno.EIO, str(fault)) from None
+        redactor.add(Secret(text))
+        return text
+
+    return read
+
+
+def _holds(path: str, secret: Secret) -> bool:
+    try:
+        return secret.matches(read_secret_file(path))
+    except UnreadableError:
+        return False
 
 
 def reexec_without_secrets(
