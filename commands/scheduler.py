@@ -42,7 +42,7 @@ from commands.original import take_over_original
 from domain import records
 from domain.limits import NO_LIMITS
 from flags.address import own_addresses
-from flags.secret import renewed_secret
+from flags.secret import RenewedSecret
 from install_steps.assembly import Assembly, gateway_base
 from protocol.gateway.errors import GatewayError
 from settings import (
@@ -211,7 +211,8 @@ async def production(
     await take_over_original(store, stored, now=chance.wall())
     services: list[Service] = []  # the pin is stored by the journal of the service below
 
-    gateway = await _gateway(settings, redactor, stored, services, stack, chance.rng.random)
+    password = RenewedSecret(settings.scaleio_password_file, settings.scaleio_password, redactor)
+    gateway = await _gateway(settings, password, stored, services, stack, chance.rng.random)
     stack.push_async_callback(gateway.close)
     outside = Outside(
         mesos=mesos,
@@ -221,7 +222,7 @@ async def production(
         store=store,
         chance=chance,
         notices=await open_notices(settings, redactor, stack),
-        installer=lambda service: assembly(settings, inputs, service),
+        installer=lambda service: assembly(settings, inputs, service, password.last),
         web=lambda service, stop, task_status: _web(
             settings, inputs, redactor, service, stop, task_status
         ),
@@ -233,11 +234,15 @@ async def production(
     return services[0]
 
 
-def assembly(settings: Settings, inputs: Inputs, service: Service) -> Assembly:
+def assembly(
+    settings: Settings, inputs: Inputs, service: Service, password: Callable[[], str]
+) -> Assembly:
+    """`password`: the one by which the Gateway was logged in to last; REX-Ray gets the same."""
     service.board.described = inputs.layout.pools
     service.board.limits = inputs.layout.limits if settings.limits == "on" else NO_LIMITS
     return Assembly(
         settings=settings,
+        password=password,
         catalog=inputs.catalog,
         extras=inputs.extras,
         overrides=inputs.overrides,
@@ -253,7 +258,7 @@ def assembly(settings: Settings, inputs: Inputs, service: Service) -> Assembly:
 
 async def _gateway(
     settings: Settings,
-    redactor: Redactor,
+    password: RenewedSecret,
     stored: Mapping[str, bytes],
     services: Sequence[Service],
     stack: AsyncExitStack,
@@ -283,9 +288,7 @@ async def _gateway(
         base_url=urls[0],
         others=tuple(urls[1:]),
         user=settings.scaleio_user,
-        password=renewed_secret(
-            settings.scaleio_password_file, settings.scaleio_password, redactor
-        ),
+        password=password.read,
         clock=trio.current_time,
         chance=chance,
         seen=seen,

@@ -123,29 +123,35 @@ def read_secret_file(path: str) -> str:
     return text
 
 
-def renewed_secret(path: str, first: Secret, redactor: Redactor) -> Callable[[], str]:
-    """A reader for each use: what is corrected in the file is taken up without a restart.
+class RenewedSecret:
+    """A secret that is read again at each use: what is corrected in its file is taken up.
 
-    Where the file is not where `first` came from, or can be read once only, that stays. The reader
-    raises OSError.
+    Where the file is not where the first value came from, or can be read once only, that stays.
     """
-    if not path or path.startswith(ONCE_ONLY) or not _holds(path, first):
-        return first.reveal
 
-    def read() -> str:
-        try:
-            text = read_secret_file(path)
-        except UnreadableError as fault:
-            raise OSError(errno.EIO, str(fault)) from None
-        redactor.add(Secret(text))
-        return text
+    def __init__(self, path: str, first: Secret, redactor: Redactor) -> None:
+        self._path = path if not path.startswith(ONCE_ONLY) and _holds(path, first) else ""
+        self._last = first
+        self._redactor = redactor
 
-    return read
+    def read(self) -> str:
+        """Raises OSError."""
+        if self._path:
+            try:
+                self._last = Secret(read_secret_file(self._path))
+            except UnreadableError as fault:
+                raise OSError(errno.EIO, str(fault)) from None
+            self._redactor.add(self._last)
+        return self._last.reveal()
+
+    def last(self) -> str:
+        """As it was read last, without looking."""
+        return self._last.reveal()
 
 
 def _holds(path: str, secret: Secret) -> bool:
     try:
-        return secret.matches(read_secret_file(path))
+        return bool(path) and secret.matches(read_secret_file(path))
     except UnreadableError:
         return False
 

@@ -60,6 +60,7 @@ class Assembly:
     overrides: tuple[Override, ...] = ()
     layout_file: LayoutFile = attrs.field(factory=LayoutFile)
     members: Callable[[], Iterable[Member]] = tuple  # every agent, as the limits see it
+    password: Callable[[], str] | None = None  # else that of the settings
     mirrored: frozenset[str] = frozenset()  # SHA-256 of the packages that we serve ourselves
     _texts: dict[str, str] = attrs.field(factory=dict, init=False)
 
@@ -249,10 +250,12 @@ class Assembly:
         if not facts.public_key:
             raise StepFaultError("the host has no key for sealed secrets yet: survey it again")
         try:
-            password = self.settings.scaleio_password.reveal()
-            return seal(facts.public_key, password, digest=facts.oaep_digest)
+            return seal(facts.public_key, self._password(), digest=facts.oaep_digest)
         except SealError as error:
             raise StepFaultError(str(error)) from error
+
+    def _password(self) -> str:
+        return (self.password or self.settings.scaleio_password.reveal)()
 
     def _text(self, step: str) -> str:
         if step not in self._texts:
@@ -284,7 +287,7 @@ class Assembly:
             gateway_endpoint=f"{gateway_base(settings.gateway_address)}/api",
             gateway_insecure=settings.scaleio_gateway_ca_file is None,
             gateway_user=settings.scaleio_user,
-            secret_tag=secret_tag(settings.scaleio_password.reveal(), self.installation()),
+            secret_tag=secret_tag(self._password(), self.installation()),
             system_id=settings.scaleio_clusterid,
             system_name="" if settings.scaleio_clusterid else settings.scaleio_clustername,
             domain=home.domain,
