@@ -182,6 +182,13 @@ def _wanted(board: Board, storage: StorageSnapshot) -> Mapping[str, str]:
         sds = storage.sds_at(agent.address)
         sdc = storage.sdc_by_guid(agent.facts.sdc_guid) if agent.facts is not None else None
         ids = [one.id for one in (sds, sdc) if one is not None]
-        ids += [pools.get((wish.domain, wish.pool), "") for wish in agent.layout.provides]
+        named = set()
+        for wish in agent.layout.provides:
+            pool_id = pools.get((wish.domain, wish.pool), "")
+            ids.append(pool_id)
+            if wish.devices is not None:  # what is named would be added again
+                named.add(pool_id)
+        if sds is not None:
+            ids += [d.id for d in storage.devices_of(sds.id) if d.pool_id in named]
         found.update((one, host) for one in ids if one)
     return found

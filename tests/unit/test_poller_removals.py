@@ -14,6 +14,7 @@ from actors.journal import Journal
 from actors.messages import StorageOrder
 from domain import records
 from domain.evacuation import OrdersRecord
+from domain.layout import layout_of
 from tests.unit.actor_doubles import MemoryStore, box, rng
 from tests.unit.gateway_world import World, in_memory
 from tests.unit.test_actors_poller import Counter, counter
@@ -145,6 +146,21 @@ def test_what_is_unknown_or_an_agents_own_is_not_removed() -> None:
             await trio.sleep(60.0)
             assert "agent a1 would bring it back" in there.why()[0]
             assert calls(world, "removeSds") == 0
+            device = shown.devices_of(first.id)[0]
+            named = layout_of(
+                {
+                    "scaleio-sds-domains": "default",
+                    "scaleio-sds-default": "default,/dev/sdb",
+                },
+                domain="x",
+                pool="y",
+            )
+            assert named.provides[0].devices == ("/dev/sdb",)
+            there.here.shows(attrs.evolve(there.here.board.agents["a1"], layout=named))
+            assert (await there.say("device", device.id))[0] == 202
+            await trio.sleep(60.0)
+            assert all("agent a1 would bring it back" in why for why in there.why())
+            assert calls(world, "removeDevice") == 0
 
     in_memory(story, api="3.6")
 
