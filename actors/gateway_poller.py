@@ -137,7 +137,8 @@ class GatewayPoller:
         self._check_system(storage)
         self._failures = 0
         now = trio.current_time()
-        if not polling.is_at_rest(storage):
+        ordered = self.evacuations is not None and self.evacuations.orders
+        if ordered or not polling.is_at_rest(storage):
             self._changed_at = now
         self._next_poll = now + polling.pause_s(
             storage,
