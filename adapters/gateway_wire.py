@@ -68,6 +68,7 @@ class Place:
     url: str = attrs.field(converter=checked_base_url)
     session: TokenSession = attrs.field(factory=TokenSession, init=False)
     version: ApiVersion | None = attrs.field(default=None, init=False)
+    answers: bool = attrs.field(default=True, init=False)  # as far as we know
     login_lock: trio.Lock = attrs.field(factory=trio.Lock, init=False, repr=False)
 
 
@@ -148,7 +149,9 @@ class GatewayWire:
         """The next calls go to the next Gateway, unless another task has found that out before."""
         if len(self.places) > 1 and self.places[self._at] is place:
             self._at = (self._at + 1) % len(self.places)
-            log.warning("another Gateway is used", left=place.url, now=self.url, why=str(why))
+            tell = log.warning if place.answers else log.debug  # once for each that falls silent
+            tell("another Gateway is used", left=place.url, now=self.url, why=str(why))
+            place.answers = False
 
     async def _version_at(self, place: Place) -> ApiVersion:
         return (await self._token(place))[0].version
@@ -160,6 +163,7 @@ class GatewayWire:
                 place, request, version=token.version, authorization=token.authorization
             )
             if answer.status != 401:
+                place.answers = True
                 place.session = place.session.used(generation, now=self.clock())
                 if answer.status in PROXY_FAULTS and answer.is_html:
                     raise GatewayUnreachableError(

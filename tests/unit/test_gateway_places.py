@@ -120,6 +120,20 @@ def test_a_gateway_that_hangs_is_left_within_the_look() -> None:
     with_two(story)
 
 
+def test_where_none_answers_each_is_named_once() -> None:
+    async def story(pair: Pair) -> None:
+        await pair.client.snapshot()
+        pair.cut = {"one", "two"}
+        with capture_logs() as logs:
+            for _ in range(5):
+                with pytest.raises(GatewayUnreachableError):
+                    await pair.client.snapshot()
+        left = [line["left"] for line in logs if line["log_level"] == "warning"]
+        assert sorted(left) == ["http://one", "http://two"]
+
+    with_two(story)
+
+
 def test_what_changes_something_is_never_sent_twice() -> None:
     async def story(pair: Pair) -> None:
         await pair.client.snapshot()
