@@ -1,4 +1,4 @@
-"""Every agent on the board, as the limits and the wanted state see it."""
+"""Every agent on the board, as the limits and the wanted state see it; in no order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from domain.limits import Member
 
 
 def members(board: Board) -> Iterator[Member]:
-    for _, agent in sorted(board.agents.items()):
+    for agent in board.agents.values():
         yield Member(
             host=agent.host,
             address=agent.address,

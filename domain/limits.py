@@ -60,8 +60,8 @@ def why_over(
 
     Who is in the cluster already stays; of the others those come first whose names do.
     """
-    if storage is None:
-        return ""
+    if storage is None or _is_in(me, storage):
+        return ""  # most of those who are asked for are in: the others need not be counted
     ahead = [
         one
         for one in others
