@@ -16,16 +16,18 @@ COMPILE: Final = (
 RUN: Final = "requirements/run.txt"
 TEST: Final = "requirements/test.txt"
 FUZZ: Final = "requirements/fuzz.txt"
+DOCS: Final = "requirements/docs.txt"
 MUTANTS: Final = "requirements/mutants.txt"
 
 
 def main(options: list[str]) -> int:
-    """The product's versions first; those of tests and fuzzing may not differ from them."""
+    """The product's versions first; the others' may not differ from them."""
     environment = {**os.environ, "CUSTOM_COMPILE_COMMAND": "make lock"}
     for argv in (
         [f"--output-file={RUN}", "pyproject.toml"],
         [f"--output-file={TEST}", f"--constraint={RUN}", "pyproject.toml", "requirements/test.in"],
         [f"--output-file={FUZZ}", f"--constraint={RUN}", "pyproject.toml", "requirements/fuzz.in"],
+        [f"--output-file={DOCS}", f"--constraint={TEST}", "pyproject.toml", "requirements/docs.in"],
         [
             f"--output-file={MUTANTS}",
             f"--constraint={TEST}",
@@ -37,7 +39,7 @@ def main(options: list[str]) -> int:
         done = subprocess.run([*COMPILE, *options, *argv], env=environment, check=False)
         if done.returncode:
             return done.returncode
-    counts = {"run": RUN, "test": TEST, "fuzz": FUZZ, "mutants": MUTANTS}
+    counts = {"run": RUN, "test": TEST, "fuzz": FUZZ, "docs": DOCS, "mutants": MUTANTS}
     print("lock:", *(f"{name}={_count(path)}" for name, path in counts.items()))
     return 0
 

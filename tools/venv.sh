@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes or mends .venv: `tools/venv.sh run|test|fuzz`. Does nothing where nothing has changed.
+# Makes or mends .venv: `tools/venv.sh run|test|fuzz|docs|mutants`. Does nothing where nothing has changed.
 set -eu
 
 level=$1
