@@ -145,7 +145,23 @@ class TaskRef:
     exit_code: int | None = None  # None while running, or when it never got so far
     message: str = ""
     ended_at: float = 0.0  # unix, by the host's clock; 0 unknown
+    wanted_at: float = 0.0  # unix: when it was stored
+    began: float = 0.0  # unix: when it was first heard of; 0 not yet
     claims: Mapping[str, Claim] = attrs.field(factory=dict)  # what a claim task looks at, by path
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """A task that is over. Times are unix seconds, 0 unknown. `outcome`: see domain.history."""
+
+    step: str
+    task_id: str
+    wanted_at: float = 0.0
+    began: float = 0.0
+    ended: float = 0.0
+    exit_code: int | None = None
+    outcome: str = ""
+    said: str = ""  # the end of what it said, where it did not hold
 
 
 @attrs.frozen(kw_only=True)
@@ -231,6 +247,7 @@ class AgentRecord:
     lost_at: float = 0.0  # Mesos lost it then, and has not had it since; 0: it has it
     on_return: str = ""  # of one that was retired as gone: resume, or uninstall, as was ordered
     isolation_before: tuple[str, ...] = ()  # of the Mesos agent, before our isolator step
+    runs: tuple[Run, ...] = ()  # its last tasks that are over, the newest last
 
 
 def parse_task_id(task_id: str) -> tuple[str, str] | None:

@@ -12,7 +12,18 @@ from typing import Final, assert_never
 
 import attrs
 
-from domain import effects, inbox, progress, reboots, removal, repairs, statuses, turns, waiting
+from domain import (
+    effects,
+    history,
+    inbox,
+    progress,
+    reboots,
+    removal,
+    repairs,
+    statuses,
+    turns,
+    waiting,
+)
 from domain.agent import AT_REST, AgentRecord, Phase, Signal, TaskRef, TaskState
 from domain.clocks import settled
 from domain.draft import REBOOT_PATIENCE_S, Agent, Draft
@@ -41,6 +52,7 @@ def decide(
     draft = Draft(agent, moment, rules)
     _handle(draft, message)
     progress.go_on(draft)
+    draft.record = history.noted(agent.record, draft.record, message, moment.unix)
     return draft.result()
 
 

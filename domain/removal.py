@@ -313,6 +313,7 @@ def _retire(draft: Draft) -> None:
         reason=kept.reason,
         launches=kept.launches,
         ended=kept.ended,
+        runs=kept.runs,
         lost_at=kept.lost_at,
         on_return="" if not gone else UNINSTALL if ordered else "resume",
     )
