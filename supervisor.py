@@ -33,6 +33,7 @@ from actors.master_session import Session
 from actors.master_writer import MasterWriter
 from actors.notifier import NoReceivers, Notifier
 from actors.offer_broker import OfferBroker
+from actors.order_book import OrderBook
 from actors.ports import Gateway, Leaders, Mesos, Notices, Sandbox, Store
 from actors.recollection import installation_key, recollect
 from actors.registration import Registration
@@ -82,7 +83,8 @@ class Service(FrontDesk):
         self.settings = settings
         self.outside = outside
         self.redactor = redactor
-        self.board = Board(store_kind=outside.store.kind)
+        self.board = Board(store_kind=outside.store.kind, wall=outside.chance.wall)
+        self.board.chronicle.begin(outside.chance.wall())
         self.household = Household(board=self.board, wall=outside.chance.wall)
         self.agents = self.household.actors
         self.installation = b""
@@ -97,6 +99,9 @@ class Service(FrontDesk):
         self.closer_box, self.herald_box = boxes.closer, boxes.herald
         self.notifier_box, self.link_vitals = boxes.notifier, boxes.link
         self.session = Session(info=self._framework_info())
+        self.order_book = OrderBook(
+            journal=self.journal, board=self.board, wall=outside.chance.wall
+        )
         self._compose()
 
     def _framework_info(self) -> FrameworkInfo:
@@ -364,6 +369,7 @@ class Service(FrontDesk):
         self.closer.restore(known.closing)
         self.evacuations.restore(known.removals)
         self.notifier.stored = known.notices
+        self.order_book.restore(known.audit, known.silences)
 
     async def _store_id(self, framework_id: str) -> None:
         """Durable when it returns; "" forgets who we were."""

@@ -342,6 +342,10 @@ class AgentActor:
                 surveyed=record.surveyed,
                 repairs=record.repairs,
                 lost_at=record.lost_at,
+                runs=record.runs,
+                began=task.began if task else 0.0,
+                held_by=record.held_by,
+                removal=record.removal.stage if record.removal else "",
                 restored=restored,
             )
         )

@@ -149,6 +149,7 @@ class HealthMonitor:
                     span_min_s=MOVE_SPAN_S,
                 ),
             )
+        self.board.outlooks, self.board.fill = found, dict(self._fill)
         return found
 
     def _doubt(self, views: tuple[health.AgentView, ...], now: float) -> None:

@@ -115,9 +115,15 @@ class Notifier:
     async def _wait(self, at: float) -> None:
         """Until that time, or until the board shows other conditions."""
         board, known = self.board, self._storage_since
-        conditions = board.conditions
+        conditions, silences = board.conditions, board.silences
+        left = [one.until - self.chance.wall() for one in silences]
+        at = min(at, trio.current_time() + min((s for s in left if s > 0), default=math.inf))
         with trio.move_on_at(max(at, trio.current_time() + TICK_S)):
-            while board.conditions is conditions and known == self._note_storage():
+            while (
+                board.conditions is conditions
+                and board.silences is silences
+                and known == self._note_storage()
+            ):
                 await board.wait_change()
 
     def _scene(self) -> notices.Scene:
@@ -167,6 +173,10 @@ class Notifier:
             since=round(self._unix[condition.name, condition.subject, condition.since], 3),
             cure=self._clean(condition.cure),
             objects=tuple(map(self._clean, condition.objects[: notices.OBJECTS_MAX])),
+            silenced=any(
+                one.covers(condition.name, condition.subject, self.chance.wall())
+                for one in self.board.silences
+            ),
         )
 
     def _clean(self, text: str) -> str:

@@ -34,7 +34,7 @@ from actors.messages import (
     Want,
     WriterInbox,
 )
-from actors.offer_flow import OfferFlow
+from actors.offer_flow import OfferFlow, answer_of
 from actors.task_book import TaskBook
 from actors.want_book import WantBook, Wanted
 from domain import inbox
@@ -220,6 +220,8 @@ class OfferBroker:
             unmet = self.wants.get(host)
             if unmet is not None:
                 unmet.judged(now)
+        if offers:
+            self.board.answers.append(answer_of(found, self.wall()))
         await self._decline(found)
 
     def _may_begin(self, wanted: Wanted, now: float) -> bool:

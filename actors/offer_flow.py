@@ -6,16 +6,17 @@ wait for (docs/app-framework-development-guide.md of Mesos).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 import structlog
 
-from actors.board import Board
+from actors.board import Board, OfferAnswer
 from actors.messages import Want
 from actors.want_book import OFFERLESS_S, WantBook, Wanted
-from domain.offers import Need, blocked_by, why_not_offered
+from domain.offers import Matching, Need, blocked_by, why_not_offered
 from domain.pace import Pace
 from protocol.mesos import calls, events
 
@@ -32,8 +33,25 @@ TOLD_S: Final = 600.0  # so long the word on the last offer stands, if nobody kn
 RENEW_EVERY_S: Final = 600.0
 RENEW_CEILING_S: Final = 6 * 3600.0
 SUPPRESS_AFTER_S: Final = 60.0  # of nothing wanted
+NOTHING_WANTED: Final = "nothing is to be started there now"
+REASONS_SHOWN: Final = 5
 
 log = structlog.get_logger()
+
+
+def answer_of(found: Matching, unix: float) -> OfferAnswer:
+    """What became of one event's offers. Costs by the wants, not by the offers."""
+    unfit = Counter(found.verdicts.values())
+    why = dict(unfit.most_common(REASONS_SHOWN))
+    idle = len(found.left) - unfit.total()
+    if idle > 0:
+        why[NOTHING_WANTED] = idle
+    return OfferAnswer(
+        at=unix,
+        offers=len(found.left) + sum(len(one.offers) for one in found.matches),
+        accepted=tuple(one.need.host for one in found.matches),
+        why=why,
+    )
 
 
 @attrs.define

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import attrs
 
@@ -10,12 +11,16 @@ from actors.clock import Chance
 from actors.ports import Store
 from domain import records
 from domain.agent import AgentRecord
+from domain.audit import AuditRecord, SilencesRecord
 from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
 from domain.evacuation import OrdersRecord
 from domain.records import FrameworkRecord, InstallationRecord
 from domain.stages import RolloutRecord
 from domain.told import NoticesRecord
+
+R = TypeVar("R")
+D = TypeVar("D")
 
 
 @attrs.frozen(kw_only=True)
@@ -28,39 +33,33 @@ class Recollection:
     debts: DebtsRecord
     removals: OrdersRecord
     notices: NoticesRecord
+    audit: AuditRecord
+    silences: SilencesRecord
     agents: tuple[AgentRecord, ...]
 
 
 def recollect(stored: Mapping[str, bytes]) -> Recollection:
     """Raises RecordError where a record can't be read."""
-    framework, closing = stored.get(records.FRAMEWORK_KEY), stored.get(records.CLOSING_KEY)
-    word, debts = stored.get(records.ROLLOUT_KEY), stored.get(records.DEBTS_KEY)
-    told = stored.get(records.NOTICES_KEY)
     return Recollection(
-        framework=None
-        if framework is None
-        else records.decode(framework, FrameworkRecord, key=records.FRAMEWORK_KEY),
-        closing=None
-        if closing is None
-        else records.decode(closing, ClosingRecord, key=records.CLOSING_KEY),
-        rollout=RolloutRecord()
-        if word is None
-        else records.decode(word, RolloutRecord, key=records.ROLLOUT_KEY),
-        debts=DebtsRecord()
-        if debts is None
-        else records.decode(debts, DebtsRecord, key=records.DEBTS_KEY),
-        removals=OrdersRecord()
-        if (removals := stored.get(records.ORDERS_KEY)) is None
-        else records.decode(removals, OrdersRecord, key=records.ORDERS_KEY),
-        notices=NoticesRecord()
-        if told is None
-        else records.decode(told, NoticesRecord, key=records.NOTICES_KEY),
+        framework=_kept(stored, records.FRAMEWORK_KEY, FrameworkRecord, None),
+        closing=_kept(stored, records.CLOSING_KEY, ClosingRecord, None),
+        rollout=_kept(stored, records.ROLLOUT_KEY, RolloutRecord, RolloutRecord()),
+        debts=_kept(stored, records.DEBTS_KEY, DebtsRecord, DebtsRecord()),
+        removals=_kept(stored, records.ORDERS_KEY, OrdersRecord, OrdersRecord()),
+        notices=_kept(stored, records.NOTICES_KEY, NoticesRecord, NoticesRecord()),
+        audit=_kept(stored, records.AUDIT_KEY, AuditRecord, AuditRecord()),
+        silences=_kept(stored, records.SILENCES_KEY, SilencesRecord, SilencesRecord()),
         agents=tuple(
             records.decode(stored[key], AgentRecord, key=key)
             for key in sorted(stored)
             if key.startswith(records.AGENT_PREFIX)
         ),
     )
+
+
+def _kept(stored: Mapping[str, bytes], key: str, kind: type[R], otherwise: D) -> R | D:
+    raw = stored.get(key)
+    return otherwise if raw is None else records.decode(raw, kind, key=key)
 
 
 async def installation_key(stored: Mapping[str, bytes], store: Store, chance: Chance) -> bytes:

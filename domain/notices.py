@@ -86,6 +86,7 @@ class Standing:
     since: float
     cure: str = ""
     objects: tuple[str, ...] = ()
+    silenced: bool = False  # by an operator: its beginning is not told, its end is
 
     @property
     def key(self) -> Key:
@@ -207,6 +208,8 @@ def certain_at(said: Said, scene: Scene) -> float:
 def _rises(standing: Mapping[Key, Standing], told: Mapping[Key, Said]) -> Iterable[Change]:
     for key, one in standing.items():
         said = told.get(key)
+        if one.silenced:
+            continue
         if said is None:
             yield _change("firing", one)
         elif said.unsure or said.severity != one.severity:
@@ -248,7 +251,7 @@ def _repeats(
         one = standing.get(key)
         if one is None or said.unsure or said.severity != one.severity:
             continue
-        if alerts or (every_s and one.severity == "critical"):
+        if alerts or (every_s and one.severity == "critical" and not one.silenced):
             ages[key] = _age_s(account, said, scene)
     oldest = max(ages.values(), default=-math.inf)
     if oldest < every_s:

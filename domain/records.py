@@ -14,6 +14,7 @@ import attrs
 import msgspec
 
 from domain.agent import AgentRecord
+from domain.audit import AuditRecord, SilencesRecord
 from domain.closing import ClosingRecord
 from domain.debts import DebtsRecord
 from domain.evacuation import OrdersRecord
@@ -30,6 +31,8 @@ ORDERS_KEY: Final = "removals"
 IMPORTED_KEY: Final = "imported"
 INSTALLATION_KEY: Final = "installation"
 NOTICES_KEY: Final = "notices"
+AUDIT_KEY: Final = "audit"
+SILENCES_KEY: Final = "silences"
 AGENT_PREFIX: Final = "agents/"
 
 R = TypeVar("R")
@@ -95,6 +98,8 @@ Record = (
     | DebtsRecord
     | OrdersRecord
     | NoticesRecord
+    | AuditRecord
+    | SilencesRecord
 )
 
 
@@ -106,6 +111,8 @@ _KINDS: Final[Mapping[str, type[Record]]] = {
     DEBTS_KEY: DebtsRecord,
     ORDERS_KEY: OrdersRecord,
     NOTICES_KEY: NoticesRecord,
+    AUDIT_KEY: AuditRecord,
+    SILENCES_KEY: SilencesRecord,
     INSTALLATION_KEY: InstallationRecord,
     IMPORTED_KEY: ImportedRecord,
 }
