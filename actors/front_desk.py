@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from actors import messages, questions
+from actors.board import AgentSnapshot, Board
 from actors.closing import FrameworkCloser
 from actors.household import Household
 from actors.mailbox import Mailbox
 from actors.master_link import MasterLink
-from domain import inbox
+from actors.rollout_gate import RolloutGate
+from domain import inbox, reboots, words
 from domain.closing import Wish
 
 PATIENCE_S: Final = 20.0  # an answer comes when it is stored
@@ -20,8 +22,10 @@ LOOK_PATIENCE_S: Final = 60.0  # a look at the Gateway may be under way
 class FrontDesk:
     """The part of the service that others may call; who owns it brings the actors."""
 
+    board: Board
     closer: FrameworkCloser
     closer_box: Mailbox[messages.CloserInbox]
+    gate: RolloutGate
     gate_box: Mailbox[messages.GateInbox]
     household: Household
     link: MasterLink
@@ -73,9 +77,23 @@ class FrontDesk:
         refusal = self.closer.refusal(name)
         if refusal:
             return 409, refusal
-        mailbox = self.household.mailbox_of(host)
-        if mailbox is None:
+        mailbox, shown = self.household.mailbox_of(host), self.board.agents.get(host)
+        if mailbox is None or shown is None:
             return 404, f"no agent {host}"
+        if name == "reboot" and (why_not := self._why_no_reboot(shown)):
+            return 409, why_not
+        told = words.foretold(
+            name, host=host, phase=shown.phase, step=shown.step, removal_stage=shown.removal
+        )
         if not mailbox.offer(inbox.Command(name=name)):
             return 503, f"agent {host} is busy: try again"
-        return 202, f"{name} is passed to agent {host}"
+        return 202, told
+
+    def _why_no_reboot(self, shown: AgentSnapshot) -> str:
+        if self.gate.limits.reboots < 1:
+            return "reboots are switched off (-rollout.reboots, -debug or -mode=observe)"
+        if shown.facts is None:
+            return f"nothing is known of {shown.host} yet: wait for its first survey"
+        if shown.removal or not reboots.is_ordered_in(shown.phase):
+            return f"{shown.host} is {shown.phase}: only an agent that works is rebooted"
+        return ""

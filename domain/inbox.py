@@ -141,7 +141,7 @@ class Doubted:
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """An operator's word: hold, resume, retry, uninstall (or drain, which is the same), retire.
+    """An operator's word, one of domain.words.WORDS.
 
     abort and take-up are for all agents at once: those at work are held, and taken up again.
     """

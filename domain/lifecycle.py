@@ -23,8 +23,9 @@ from domain import (
     statuses,
     turns,
     waiting,
+    words,
 )
-from domain.agent import AT_REST, AgentRecord, Phase, Signal, TaskRef, TaskState
+from domain.agent import Phase, Signal, TaskRef, TaskState
 from domain.clocks import settled
 from domain.draft import REBOOT_PATIENCE_S, Agent, Draft
 from domain.facts import Facts
@@ -88,7 +89,7 @@ def _handle(draft: Draft, message: inbox.AgentInbox) -> None:  # noqa: C901 - on
         case inbox.Doubted():
             repairs.doubted(draft, message)
         case inbox.Command():
-            _command(draft, message)
+            words.obey(draft, message.name)
         case _:
             assert_never(message)
 
@@ -379,50 +380,3 @@ def _storage(draft: Draft, message: inbox.StorageAnswer) -> None:
         case _:
             draft.change(reason=message.sentence)
             draft.pause(at_least=10.0)
-
-
-def _stands_still(record: AgentRecord) -> bool:
-    """Nothing of the rollout is under way there."""
-    return record.phase in AT_REST or bool(record.held_by) or record.removal is not None
-
-
-def _command(draft: Draft, message: inbox.Command) -> None:
-    if message.name in ("hold", "drain", "uninstall", "retire", "retry"):
-        reboots.operator_speaks(draft, message.name)
-    match message.name:
-        case "hold":
-            draft.change(held_by="operator")
-            draft.signal(Signal.HOLD, "held by the operator; resume it to go on")
-        case "abort" if _stands_still(draft.record):
-            pass
-        case "abort":
-            draft.change(held_by="rollout")
-            draft.signal(Signal.HOLD, progress.ABORTED)
-        case "take-up" if draft.record.held_by != "rollout":
-            pass
-        case "take-up":
-            draft.change(held_by="")
-            draft.signal(Signal.RESUME, "the rollout is resumed")
-        case "drain" | "uninstall":
-            removal.ask(draft)
-        case "retire":
-            removal.retire(draft)
-        case "resume" if removal.resume(draft):
-            pass
-        case "resume":
-            draft.change(held_by="")
-            draft.signal(Signal.RESUME, "resumed by the operator")
-        case "retry" if draft.record.removal is not None:
-            draft.not_before = 0.0
-            draft.end_wait()
-            removal.again(draft)
-        case "retry":
-            draft.change(attempts={}, error="", tail="", repairs=())
-            if draft.record.undone == "halt":
-                draft.change(undone="forgiven")
-                draft.do(effects.FreeRestart(outcome="forgiven"))
-            draft.not_before = 0.0
-            draft.end_wait()
-            draft.signal(Signal.RETRY, "retried by the operator")
-        case _:
-            pass  # the web edge refuses other words

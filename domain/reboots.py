@@ -14,6 +14,10 @@ from domain.agent import Phase, Signal, TaskState
 from domain.draft import REBOOT_PATIENCE_S, Draft
 from domain.plan import REBOOT
 
+ORDERED: Final = "an operator asked for a reboot"
+ORDERED_IN: Final = frozenset(
+    {Phase.SURVEYING, Phase.INSTALLING, Phase.JOINING, Phase.ACTIVATING, Phase.READY}
+)
 LOOKED_S: Final = 180.0  # surveys of a host that is there follow each other more closely
 
 
@@ -55,6 +59,21 @@ def found_again(draft: Draft) -> None:
         draft.free_place()
     else:
         draft.change(rebooted=True, reboot=None)
+
+
+def order(draft: Draft) -> None:
+    """An operator's wish to reboot a host that works: by the same gate as any other reboot."""
+    record = draft.record
+    if record.facts is None or record.removal is not None or record.phase not in ORDERED_IN:
+        return
+    draft.want_reboot(ORDERED, before_join=False)
+    if record.phase in (Phase.READY, Phase.ACTIVATING):
+        draft.doubt(ORDERED)
+
+
+def is_ordered_in(phase: str) -> bool:
+    """True in the phases in which an agent takes the wish of `order`."""
+    return Phase(phase) in ORDERED_IN
 
 
 def operator_speaks(draft: Draft, word: str) -> None:
