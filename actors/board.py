@@ -78,6 +78,7 @@ class Board:
     maintenance: dict[str, str] = attrs.field(factory=dict)  # host -> what operators announced
     actors: dict[str, Callable[[], ActorSnapshot]] = attrs.field(factory=dict)
     store_kind: str = ""
+    store_fault: str = ""  # why nothing can be stored now
     limits: Limits = NO_LIMITS  # what the storage cluster can hold, as the operator says
     described: Mapping[str, PoolSpec] = attrs.field(factory=dict)  # pools of the layout file
     hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> host

@@ -44,6 +44,7 @@ class HealthMonitor:
     _ledger: Ledger = attrs.field(factory=Ledger)
     _fill: dict[str, Trend] = attrs.field(factory=dict)  # by pool id: KB in use
     _move: dict[str, Trend] = attrs.field(factory=dict)  # by pool id: KB that a rebuild has to move
+    _move_most: dict[str, int] = attrs.field(factory=dict)  # by pool id: the most it had to move
     _suspect_since: dict[str, float] = attrs.field(factory=dict)
 
     async def run(self) -> None:
@@ -62,6 +63,7 @@ class HealthMonitor:
         wanted = closing is None or not closing.is_torn_down  # then nobody subscribes any more
         removed = self.board.link.state == State.REMOVED.value
         gateway = self.board.gateway
+        self.board.store_fault = self.store_fault()
         scene = health.Scene(
             link_down=away and wanted,
             link_detail=self.board.link.detail,
@@ -128,6 +130,8 @@ class HealthMonitor:
         pools = storage.pools if storage is not None else ()
         taken_at = storage.taken_at if storage is not None else 0.0
         known = {pool.id for pool in pools}
+        for pool_id in self._move_most.keys() - known:
+            del self._move_most[pool_id]
         for trends in (self._fill, self._move):
             for pool_id in trends.keys() - known:
                 del trends[pool_id]
@@ -138,8 +142,11 @@ class HealthMonitor:
             if pool.moving_kb:
                 move = self._move.get(pool.id, Trend(every_s=MOVE_EVERY_S))
                 self._move[pool.id] = move.after(taken_at, pool.moving_kb)
+                most = max(self._move_most.get(pool.id, 0), pool.moving_kb)
+                self._move_most[pool.id] = most
             else:
                 self._move.pop(pool.id, None)  # the next one is another one
+                self._move_most.pop(pool.id, None)
             left_kb = storage_health.usable_kb(pool) - pool.in_use_kb
             found[pool.id] = storage_health.Outlook(
                 full_in_s=time_to(fill, left_kb, span_min_s=FILL_SPAN_S),
@@ -148,6 +155,9 @@ class HealthMonitor:
                     pool.moving_kb,
                     span_min_s=MOVE_SPAN_S,
                 ),
+                moved_percent=100 - 100 * pool.moving_kb // self._move_most[pool.id]
+                if pool.id in self._move_most
+                else None,
             )
         self.board.outlooks, self.board.fill = found, dict(self._fill)
         return found

@@ -46,6 +46,7 @@ class Outlook:
 
     full_in_s: float | None = None
     moved_in_s: float | None = None
+    moved_percent: int | None = None  # of what the rebuild or rebalance had to move at its worst
 
 
 NO_OUTLOOK: Final = Outlook()
