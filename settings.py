@@ -410,6 +410,7 @@ class Settings:
     rest_token: Secret = NO_SECRET
     master_credentials: Secret = NO_SECRET  # user:password for the ensemble in -uri
     warnings: tuple[str, ...] = ()
+    sources: Mapping[str, str] = attrs.field(factory=dict)  # flag -> who gave its value
 
     @property
     def master_urls(self) -> tuple[str, ...]:
@@ -511,6 +512,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], *, for_store: bool = 
         **_masters(values.get("uri")),
         "rest_token": _token(given.get("rest.token-file")),
         "warnings": _warnings(given, environ),
+        "sources": {one.flag.name: one.source for one in given.values()},
     }
     make: Callable[..., Settings] = Settings  # each kind vouches for its attribute's type
     settings = make(**found)

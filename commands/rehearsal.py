@@ -297,6 +297,7 @@ class Rehearsal:
             orders=self.framework_order,
             rollout=self.rollout_order,
             removals=self.storage_order,
+            book=service.order_book,
             now=trio.current_time,
             wall=self.wall,
             version=VERSION,

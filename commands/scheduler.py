@@ -324,6 +324,7 @@ async def _web(
         orders=service.framework_order,
         rollout=service.rollout_order,
         removals=service.storage_order,
+        book=service.order_book,
         now=trio.current_time,
         wall=time.time,  # noqa: TID251 - shown to people
         version=version(),

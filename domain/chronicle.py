@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from heapq import merge
 from typing import Final
 
 import attrs
@@ -86,24 +85,27 @@ class Chronicle:
     def after(
         self, entry_id: int, *, kinds: Iterable[str] = (), subject: str = "", limit: int = 0
     ) -> list[Entry]:
-        """The oldest first; `limit` 0: all."""
-        found = []
-        for entry in self._merged(kinds):
-            if entry.id > entry_id and (not subject or entry.subject == subject):
-                found.append(entry)
-                if len(found) == limit:
+        """The oldest first; `limit` 0: all. Costs by what is new, not by what is kept."""
+        if entry_id >= self.last_id:
+            return []
+        found: list[Entry] = []
+        for kept in self._chosen(kinds):
+            for entry in reversed(kept):
+                if entry.id <= entry_id:
                     break
-        return found
+                if not subject or entry.subject == subject:
+                    found.append(entry)
+        found.sort(key=lambda entry: entry.id)
+        return found[:limit] if limit else found
 
     def last(self, limit: int, *, kinds: Iterable[str] = (), subject: str = "") -> list[Entry]:
         """The newest first."""
-        chosen = [e for e in self._merged(kinds) if not subject or e.subject == subject]
-        return chosen[: -limit - 1 : -1]
+        found = self.after(-1, kinds=kinds, subject=subject)
+        return found[: -limit - 1 : -1]
 
     def has_gap_after(self, entry_id: int) -> bool:
         """True where entries younger than `entry_id` are not kept any more."""
         return self._dropped > entry_id
 
-    def _merged(self, kinds: Iterable[str]) -> Iterable[Entry]:
-        wanted = [self._kinds[kind] for kind in (tuple(kinds) or KINDS) if kind in self._kinds]
-        return merge(*wanted, key=lambda entry: entry.id)
+    def _chosen(self, kinds: Iterable[str]) -> list[deque[Entry]]:
+        return [self._kinds[kind] for kind in (tuple(kinds) or KINDS) if kind in self._kinds]

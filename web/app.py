@@ -15,14 +15,16 @@ from starlette.routing import Route
 from actors.board import Board
 from install_steps.shelf import Shelf
 from settings import Settings
+from web.changes import Book, Changes, Commands, Orders, Removals, RolloutWords
+from web.endpoints import endpoints
 from web.guard import Guard
 from web.metrics import Metrics
-from web.openapi import document, endpoints
+from web.openapi import document
 from web.packages import PATH as PACKAGES
 from web.packages import PackageFiles
 from web.page import Page
 from web.replies import Redact, error_reply, json_reply
-from web.site import Commands, Orders, Permits, Removals, RolloutWords, Site
+from web.site import Permits, Site
 from web.views import Times
 
 
@@ -36,6 +38,7 @@ def create_app(
     orders: Orders,
     rollout: RolloutWords,
     removals: Removals,
+    book: Book,
     now: Callable[[], float],
     wall: Callable[[], float],
     version: str,
@@ -54,10 +57,6 @@ def create_app(
         settings=settings,
         redact=redactor,
         permits=permits,
-        commands=commands,
-        orders=orders,
-        rollout=rollout,
-        removals=removals,
         times=times,
         version=version,
         stop=stop,
@@ -65,7 +64,18 @@ def create_app(
         page=Page(redactor),
         metrics=metrics,
     )
-    table = endpoints(site)
+    changes = Changes(
+        board=board,
+        settings=settings,
+        redact=redactor,
+        commands=commands,
+        orders=orders,
+        rollout=rollout,
+        removals=removals,
+        book=book,
+        wall=wall,
+    )
+    table = endpoints(site, changes)
     described = json_reply(document(table, version), redactor)
     files = PackageFiles(shelf or Shelf({}), redactor)
     routes = [Route(one.path, one.answer, methods=[one.method]) for one in table]

@@ -1,4 +1,8 @@
-"""The event stream: one line whenever something changed, and now and then a sign of life."""
+"""The event stream: what happened, entry by entry, and a word whenever something else changed.
+
+`entry` events carry the chronicle's ids: who comes back with Last-Event-ID misses nothing that is
+still kept, and is told by `gap` where something is not. `change` events have no id.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,13 @@ import trio
 from starlette.types import Message, Receive, Scope, Send
 
 from actors.board import Board
+from domain.chronicle import Entry
 from web.replies import Redact, error_reply
 
 STREAMS_MAX: Final = 64  # pages held open; beyond that a page polls
 HEARTBEAT_S: Final = 15.0  # proxies give up on silence after 30 to 60 s
 PAUSE_S: Final = 1.0  # between two events: no page need follow faster
+ENTRIES_MAX: Final = 500  # in one go
 RETRY_MS: Final = 3000
 
 
@@ -25,6 +31,8 @@ class EventStream:
     board: Board
     stop: trio.Event
     describe: Callable[[], str]  # one line of JSON
+    entry: Callable[[Entry], str]  # one line of JSON
+    after: int  # the last entry that the reader has
     redact: Redact
     places: trio.CapacityLimiter
     time_scale: float = 1.0
@@ -51,11 +59,19 @@ class EventStream:
 
     async def _write(self, send: Send) -> None:
         await send(_body(f"retry: {RETRY_MS}\n\n"))
+        chronicle, last = self.board.chronicle, self.after
+        if chronicle.has_gap_after(last):
+            await send(_body(f'event: gap\ndata: {{"after": {last}}}\n\n'))
         seen = -1
         while not self.stop.is_set():
             if self.board.revision != seen:
                 seen = self.board.revision
-                await send(_body(f"id: {seen}\nevent: change\ndata: {self.describe()}\n\n"))
+                news = chronicle.after(last, limit=ENTRIES_MAX)
+                lines = [f"id: {e.id}\nevent: entry\ndata: {self.entry(e)}\n\n" for e in news]
+                last = news[-1].id if news else last
+                await send(_body(f"{''.join(lines)}event: change\ndata: {self.describe()}\n\n"))
+                if len(news) == ENTRIES_MAX:
+                    seen = -1  # there is more
                 with trio.move_on_after(PAUSE_S * self.time_scale):
                     await self.stop.wait()
             else:

@@ -1,10 +1,10 @@
-"""The answers. All of them read the board; only permits and commands reach into the house."""
+"""The answers to who only looks. All of them read the board; changes are in web.changes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import structlog
@@ -16,27 +16,24 @@ from starlette.types import ASGIApp
 
 from actors.board import AgentSnapshot, Board
 from domain.agent import Phase
-from domain.closing import Wish
+from domain.chronicle import Entry
+from domain.words import WORDS, foretold
 from settings import Settings
-from web import introspection, original, removal, views
+from web import introspection, lists, original, pages, removal, views
+from web.causes import Why
+from web.changes import GONE_ONLY
 from web.live import STREAMS_MAX, EventStream
 from web.metrics import CONTENT_TYPE, Metrics
-from web.orders import OrderError, read_order
 from web.page import Page
-from web.replies import Redact, error_reply, json_reply, json_text, text_reply
+from web.query import QueryError
+from web.replies import Redact, error_reply, json_reply, json_text, tagged_reply, text_reply
 from web.views import Times
+from web.why_cluster import Explainer
 
-COMMANDS: Final = ("hold", "resume", "retry", "uninstall", "drain", "retire")
-ROLLOUT_WORDS: Final = ("pause", "resume", "abort", "start")
-REMOVAL_WORDS: Final = ("remove", "keep", "enter-maintenance", "leave-maintenance")
-REGISTER: Final = "register"  # for no agent, but the framework
+LINES_KEPT: Final = 2000  # of the event stream
 _PERMIT_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,128}", re.ASCII)
 
 Permits = Callable[[str], Awaitable[tuple[int, str]]]
-Commands = Callable[[str, str], tuple[int, str]]  # name, host -> status, sentence
-Orders = Callable[[Wish | None], Awaitable[tuple[int, str]]]  # None: the order is called off
-RolloutWords = Callable[[str], Awaitable[tuple[int, str]]]  # one of ROLLOUT_WORDS
-Removals = Callable[[str, str, str], Awaitable[tuple[int, str]]]  # kind, id, word
 
 log = structlog.get_logger()
 
@@ -47,29 +44,59 @@ class Site:
     settings: Settings
     redact: Redact
     permits: Permits
-    commands: Commands
-    orders: Orders
-    rollout: RolloutWords
-    removals: Removals
     times: Times
     version: str
     stop: trio.Event
     time_scale: float
     page: Page
     metrics: Metrics
+    _entries: dict[int, str] = attrs.field(factory=dict)  # id -> its line, of the last ones
+    _told: list[object] = attrs.field(factory=lambda: [-1, ""])
     _streams: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(STREAMS_MAX))
 
     # --- for people -----------------------------------------------------------------------------
 
     async def ui(self, request: Request) -> Response:
-        del request
-        text = self.page.whole(self.board, self.settings, self.times, self.version)
-        return Response(text, media_type="text/html")
+        return self._view(request, "overview")
 
-    async def ui_live(self, request: Request) -> Response:
-        del request
-        text = self.page.live(self.board, self.settings, self.times, self.version)
-        return Response(text, media_type="text/html")
+    async def ui_view(self, request: Request) -> Response:
+        view = request.path_params["view"]
+        if view not in pages.MAKERS:
+            return self._error(404, f"there is no such view: one of {', '.join(pages.MAKERS)}")
+        return self._view(request, view)
+
+    async def ui_agent(self, request: Request) -> Response:
+        shown = self._agent(request)
+        if shown is None:
+            return self._unknown_agent()
+        scene = self._scene(request)
+        return self._rendered(request, "agent", {**pages.agent(scene, shown)}, scene)
+
+    def _view(self, request: Request, view: str) -> Response:
+        scene = self._scene(request)
+        try:
+            values = pages.MAKERS[view](scene)
+        except QueryError as error:
+            return self._error(400, str(error))
+        return self._rendered(request, view, values, scene)
+
+    def _scene(self, request: Request) -> pages.Scene:
+        return pages.Scene(
+            board=self.board,
+            settings=self.settings,
+            times=self.times,
+            version=self.version,
+            query=request.query_params,
+            path=request.url.path,
+        )
+
+    def _rendered(
+        self, request: Request, view: str, values: dict[str, Any], scene: pages.Scene
+    ) -> Response:
+        part = request.headers.get("x-part") == "main"
+        framed = {**pages.frame(scene, view), **values}
+        text = self.page.render(view, framed, part=part)
+        return Response(text, media_type="text/html", headers={"vary": "X-Part"})
 
     async def page_script(self, request: Request) -> Response:
         del request
@@ -82,17 +109,115 @@ class Site:
     # --- state ----------------------------------------------------------------------------------
 
     async def agents(self, request: Request) -> Response:
-        phase = request.query_params.get("phase", "")
-        known = [one.value for one in Phase]
-        if phase and phase not in known:
-            return self._error(400, f"there is no phase {phase}: one of {', '.join(known)}")
-        return self._json(views.agents(self.board, self.times, phase))
+        return self._listed(
+            request, lambda: lists.agents(self.board, self.times, request.query_params)
+        )
 
     async def agent(self, request: Request) -> Response:
-        agent = self.board.agents.get(request.path_params["host"])
+        agent = self._agent(request)
         if agent is None:
             return self._unknown_agent()
-        return self._json(views.agent_whole(agent, self.times, self.board.why_waiting(agent)))
+        whole = views.agent_whole(agent, self.times, self.board.why_waiting(agent))
+        why = self.explainer.agent(agent)
+        told = {"why": why.sentence, "unblocked_by": why.unblocked_by}
+        return self._tagged(request, {**whole, **told, "offer": lists.offer_of(self.board, agent)})
+
+    async def steps(self, request: Request) -> Response:
+        agent = self._agent(request)
+        if agent is None:
+            return self._unknown_agent()
+        return self._tagged(request, lists.steps(agent, self.times))
+
+    async def agent_devices(self, request: Request) -> Response:
+        agent = self._agent(request)
+        if agent is None:
+            return self._unknown_agent()
+        found = {"host": agent.host, "devices": lists.device_lines(agent)}
+        return self._tagged(request, found)
+
+    async def preview(self, request: Request) -> Response:
+        """What a word would do to that agent now; nothing is done."""
+        agent, word = self._agent(request), request.path_params["command"]
+        if agent is None:
+            return self._unknown_agent()
+        if word not in WORDS:
+            return self._error(404, f"there is no such command: one of {', '.join(WORDS)}")
+        why_not = removal.why_not_gone(agent) if word in GONE_ONLY else ""
+        will = foretold(
+            word, host=agent.host, phase=agent.phase, step=agent.step, removal_stage=agent.removal
+        )
+        told = {"host": agent.host, "command": word, "refused": why_not, "will": why_not or will}
+        return self._json({**told, "cli": f"scaleio-scheduler {word} {agent.host}"})
+
+    async def devices(self, request: Request) -> Response:
+        return self._listed(request, lambda: lists.devices(self.board, request.query_params))
+
+    async def capacity(self, request: Request) -> Response:
+        return self._tagged(request, lists.capacity(self.board, self.times))
+
+    async def offers(self, request: Request) -> Response:
+        return self._tagged(request, lists.offers(self.board, self.times))
+
+    async def event_list(self, request: Request) -> Response:
+        return self._listed(request, lambda: lists.events(self.board, request.query_params))
+
+    async def settings_list(self, request: Request) -> Response:
+        return self._tagged(request, lists.settings_list(self.settings))
+
+    # --- why ------------------------------------------------------------------------------------
+
+    async def why_agent(self, request: Request) -> Response:
+        agent = self._agent(request)
+        if agent is None:
+            return self._unknown_agent()
+        return self._why(self.explainer.agent(agent))
+
+    async def why_step(self, request: Request) -> Response:
+        agent, step = self._agent(request), request.path_params["step"]
+        if agent is None:
+            return self._unknown_agent()
+        why = self.explainer.step(agent, step)
+        if why is None:
+            names = ", ".join(one.name for one in agent.plan) or "none yet"
+            return self._error(404, f"this agent has no such step; its plan: {names}")
+        return self._why(why)
+
+    async def why_device(self, request: Request) -> Response:
+        agent = self._agent(request)
+        if agent is None:
+            return self._unknown_agent()
+        why = self.explainer.device(agent, request.query_params.get("path", ""))
+        if why is None:
+            paths = ", ".join(path for path, _ in agent.devices[:20]) or "none is known"
+            return self._error(404, f"?path= names no disk of this agent; its disks: {paths}")
+        return self._why(why)
+
+    async def why_pool(self, request: Request) -> Response:
+        domain, pool = request.path_params["domain"], request.path_params["pool"]
+        why = self.explainer.pool(domain, pool)
+        if why is None:
+            return self._error(404, "there is no such pool: see /v1/capacity")
+        return self._why(why)
+
+    async def why_rollout(self, request: Request) -> Response:
+        del request
+        return self._why(self.explainer.rollout())
+
+    async def why_framework(self, request: Request) -> Response:
+        del request
+        return self._why(self.explainer.framework())
+
+    def _why(self, why: Why) -> Response:
+        return self._json(
+            {
+                "subject": why.subject,
+                "sentence": why.sentence,
+                "chain": [attrs.asdict(link) for link in why.chain],
+                "unblocked_by": why.unblocked_by,
+            }
+        )
+
+    # --- what stands and waits ------------------------------------------------------------------
 
     async def uninstall_plan(self, request: Request) -> Response:
         agent = self.board.agents.get(request.path_params["host"])
@@ -119,28 +244,30 @@ class Site:
         return {**told, "reason": self.board.why_waiting(agent) or agent.reason}
 
     async def conditions(self, request: Request) -> Response:
-        del request
-        return self._json({"conditions": views.conditions(self.board, self.times)})
+        return self._tagged(request, {"conditions": views.conditions(self.board, self.times)})
 
     async def storage(self, request: Request) -> Response:
-        del request
-        return self._json(views.storage(self.board, self.times))
+        return self._tagged(request, views.storage(self.board, self.times))
 
     async def plan(self, request: Request) -> Response:
-        del request
-        return self._json(views.plan(self.board, self.settings))
+        return self._tagged(request, views.plan(self.board, self.settings))
 
     async def status(self, request: Request) -> Response:
-        del request
-        return self._json(self._status())
+        return self._tagged(request, self._status())
 
     async def events(self, request: Request) -> ASGIApp | Response:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
+        given = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        if given and not (given.isascii() and given.isdigit() and len(given) <= 17):
+            return self._error(400, "Last-Event-ID, after: the id of an event is expected")
+        after = int(given) if given else self.board.chronicle.last_id
         return EventStream(
             board=self.board,
             stop=self.stop,
-            describe=lambda: json_text(self._change(), self.redact),
+            describe=self._changed_now,
+            after=after,
+            entry=self._entry_told,
             redact=self.redact,
             places=self._streams,
             time_scale=self.time_scale,
@@ -206,89 +333,8 @@ class Site:
         status, sentence = await self.permits(permit_id)
         return text_reply(" ".join(sentence.split()) + "\n", self.redact, status)
 
-    async def command(self, request: Request) -> Response:
-        refusal = self._unauthorised(request)
-        if refusal is not None:
-            return refusal
-        name, host = request.path_params["command"], request.path_params["host"]
-        if name not in COMMANDS:
-            return self._error(404, f"there is no such command: one of {', '.join(COMMANDS)}")
-        if host not in self.board.agents:
-            return self._unknown_agent()
-        if name == "retire" and (why_not := removal.why_not_gone(self.board.agents[host])):
-            return self._error(409, why_not)
-        status, sentence = self.commands(name, host)
-        log.info("operator command", command=name, host=host, status=status)
-        if status >= 400:
-            return self._error(status, sentence)
-        return self._json({"result": sentence}, status)
-
-    async def register(self, request: Request) -> Response:
-        """The way out of a dead framework id; nothing else leads to a new one."""
-        refusal = self._unauthorised(request)
-        if refusal is not None:
-            return refusal
-        status, sentence = self.commands(REGISTER, "")
-        return self._told(REGISTER, status, sentence)
-
-    async def framework_uninstall(self, request: Request) -> Response:
-        """The framework's removal, and TEARDOWN as its last act where the body wishes it."""
-        refusal = self._unauthorised(request)
-        if refusal is not None:
-            return refusal
-        try:
-            wish = await read_order(request)
-        except OrderError as error:
-            return self._error(error.status, str(error))
-        return self._told("framework uninstall", *await self.orders(wish))
-
     async def rollout_state(self, request: Request) -> Response:
-        del request
-        return self._json(views.rollout(self.board))
-
-    async def rollout_order(self, request: Request) -> Response:
-        refusal = self._unauthorised(request)
-        if refusal is not None:
-            return refusal
-        word = request.path_params["word"]
-        if word not in ROLLOUT_WORDS:
-            return self._error(404, f"there is no such word: one of {', '.join(ROLLOUT_WORDS)}")
-        return self._told(f"rollout {word}", *await self.rollout(word))
-
-    async def storage_removal(self, request: Request) -> Response:
-        refusal = self._unauthorised(request)
-        if refusal is not None:
-            return refusal
-        word = request.path_params["word"]
-        if word not in REMOVAL_WORDS:
-            return self._error(404, f"there is no such word: one of {', '.join(REMOVAL_WORDS)}")
-        kind, object_id = request.path_params["kind"], request.path_params["id"]
-        told = await self.removals(kind, object_id, word)
-        return self._told(f"storage {word}", *told)
-
-    async def framework_resume(self, request: Request) -> Response:
-        refusal = self._unauthorised(request)
-        if refusal is not None:
-            return refusal
-        return self._told("framework resume", *await self.orders(None))
-
-    def _told(self, command: str, status: int, sentence: str) -> Response:
-        log.info("operator command", command=command, status=status)
-        if status >= 400:
-            return self._error(status, sentence)
-        return self._json({"result": sentence}, status)
-
-    def _unauthorised(self, request: Request) -> Response | None:
-        token = self.settings.rest_token
-        if not token:
-            return self._error(
-                403, "changes are refused: start the scheduler with -rest.token-file=FILE"
-            )
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.matches(given.strip()):
-            sentence = "changes need the header Authorization: Bearer TOKEN with the right token"
-            return self._error(401, sentence, {"www-authenticate": "Bearer"})
-        return None
+        return self._tagged(request, views.rollout(self.board))
 
     # --- what goes wrong --------------------------------------------------------------------------
 
@@ -314,6 +360,21 @@ class Site:
         about = {"version": self.version}
         return views.status(self.board, self.settings, self.times, about)
 
+    def _entry_told(self, entry: Entry) -> str:
+        """Made once for all who listen."""
+        told = self._entries.get(entry.id)
+        if told is None:
+            if len(self._entries) >= LINES_KEPT:
+                self._entries.clear()
+            told = self._entries[entry.id] = json_text(lists.event_line(entry), self.redact)
+        return told
+
+    def _changed_now(self) -> str:
+        """Made once for all who listen."""
+        if self._told[0] != self.board.revision:
+            self._told[:] = [self.board.revision, json_text(self._change(), self.redact)]
+        return str(self._told[1])
+
     def _change(self) -> dict[str, object]:
         return {
             "revision": self.board.revision,
@@ -321,6 +382,22 @@ class Site:
             "conditions": len(self.board.conditions),
             "master": self.board.link.state,
         }
+
+    def _agent(self, request: Request) -> AgentSnapshot | None:
+        return self.board.agents.get(request.path_params["host"])
+
+    @property
+    def explainer(self) -> Explainer:
+        return Explainer(self.board, self.times)
+
+    def _listed(self, request: Request, read: Callable[[], dict[str, object]]) -> Response:
+        try:
+            return self._tagged(request, read())
+        except QueryError as error:
+            return self._error(400, str(error))
+
+    def _tagged(self, request: Request, value: object) -> Response:
+        return tagged_reply(request, value, self.redact)
 
     def _unknown_agent(self) -> Response:
         return self._error(404, "there is no such agent: see /v1/agents")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -67,6 +67,7 @@ def agent_line(agent: AgentSnapshot, times: Times, reason: str = "") -> dict[str
         "error": agent.error,
         "reboot_wanted": agent.reboot_wanted,
         "missing": agent.missing,
+        "fault_set": agent.layout.fault_set,
         "reboots_avoided": list(agent.reboots_avoided),
         "keeper_healthy": agent.keeper_healthy,
     }
@@ -81,20 +82,11 @@ def agent_whole(agent: AgentSnapshot, times: Times, reason: str = "") -> dict[st
     }
 
 
-def agents_in_order(board: Board) -> list[AgentSnapshot]:
-    """Those that need attention first, then by name."""
+def attention(board: Board) -> list[AgentSnapshot]:
+    """Agents that need somebody's eye, the most urgent first."""
     rank = {phase.value: place for place, phase in enumerate(ATTENTION)}
-    return sorted(
-        board.agents.values(), key=lambda agent: (rank.get(agent.phase, len(rank)), agent.host)
-    )
-
-
-def agents(board: Board, times: Times, phase: str) -> dict[str, object]:
-    shown = [a for _, a in sorted(board.agents.items()) if not phase or a.phase == phase]
-    return {
-        "total": len(shown),
-        "agents": [agent_line(agent, times, board.why_waiting(agent)) for agent in shown],
-    }
+    wanted = [agent for agent in board.agents.values() if agent.phase in rank]
+    return sorted(wanted, key=lambda agent: (rank[agent.phase], agent.host))
 
 
 def phases(board: Board) -> dict[str, int]:
@@ -119,9 +111,21 @@ def conditions(board: Board, times: Times) -> list[dict[str, object]]:
             "cure": condition.cure,
             "objects": list(condition.objects),
             **times.both(condition.since),
+            **_silence(board, condition, times.wall()),
         }
         for condition in sorted(board.conditions, key=order)
     ]
+
+
+def _silence(board: Board, condition: Condition, unix: float) -> dict[str, object]:
+    """Until when nobody is notified of it, and on whose word."""
+    covering = [s for s in board.silences if s.covers(condition.name, condition.subject, unix)]
+    longest = max(covering, key=lambda silence: silence.until, default=None)
+    return {
+        "silenced_until": longest.until if longest is not None else None,
+        "silenced_by": longest.by if longest is not None else "",
+        "silenced_for": longest.reason if longest is not None else "",
+    }
 
 
 def percent_used(pool: PoolState) -> float:
@@ -232,6 +236,22 @@ def troubles(board: Board) -> list[str]:
     return found
 
 
+REASONS_MAX: Final = 5
+
+
+def verdict(board: Board) -> tuple[str, list[str]]:
+    """ok, warning or error, and up to five reasons."""
+    bad = troubles(board)
+    warned = [f"{c.name}: {c.text}" for c in board.conditions if c.severity == "warning"]
+    failed = sum(agent.phase == Phase.FAILED.value for agent in board.agents.values())
+    if failed and not any(c.name == "agent-failed" for c in board.conditions):
+        warned.append(f"{failed} agents have failed")
+    if board.rollout.why:
+        warned.append(board.rollout.why)
+    word = "error" if bad else "warning" if warned else "ok"
+    return word, [*bad, *warned][:REASONS_MAX]
+
+
 def is_torn_down(board: Board) -> bool:
     return board.closing is not None and board.closing.is_torn_down
 
@@ -286,8 +306,11 @@ def status(
     """The head of the page: who we are, and how the parts stand."""
     severities = Counter(condition.severity for condition in board.conditions)
     seen = board.gateway.storage
+    word, reasons = verdict(board)
     return {
         **about,
+        "verdict": word,
+        "reasons": reasons,
         "mode": settings.mode,
         "debug": settings.debug,
         "role": settings.role,

@@ -17,7 +17,17 @@ from actors.board import Board
 from install_steps.packages import load_catalog
 from install_steps.shelf import Shelf, shelf_of_folder
 from tests.unit.catalog_cases import entry, text
-from tests.unit.test_web import NOW, SETTINGS, WALL, accept, obey, refuse_permit, remove, roll
+from tests.unit.test_web import (
+    NOW,
+    SETTINGS,
+    WALL,
+    accept,
+    book_of,
+    obey,
+    refuse_permit,
+    remove,
+    roll,
+)  # fmt: skip
 from web.app import create_app
 from web.packages import CHUNK, READERS_MAX
 from web.server import serve
@@ -51,7 +61,8 @@ async def serving_shelf(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
     stop = trio.Event()
     app = create_app(
         board=Board(), settings=SETTINGS, redactor=as_it_is, permits=refuse_permit,
-        commands=accept, orders=obey, rollout=roll, removals=remove, now=lambda: NOW,
+        commands=accept, orders=obey, rollout=roll, removals=remove,
+        book=book_of(Board()), now=lambda: NOW,
         wall=lambda: WALL,
         version="1.2.3", stop=stop, shelf=shelf,
     )  # fmt: skip
