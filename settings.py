@@ -410,7 +410,7 @@ class Settings:
     rest_token: Secret = NO_SECRET
     master_credentials: Secret = NO_SECRET  # user:password for the ensemble in -uri
     warnings: tuple[str, ...] = ()
-    sources: Mapping[str, str] = attrs.field(factory=dict)  # flag -> who gave its value
+    sources: Mapping[str, str] = attrs.field(factory=dict, eq=False)  # flag -> who gave its value
 
     @property
     def master_urls(self) -> tuple[str, ...]:

@@ -367,11 +367,14 @@ class Rehearsal:
 
 
 COMPARE_EVERY_S: Final = 60.0  # virtual
-SHOWING_AGENTS: Final = ("/", "/v1/agents")
+SHOWING_AGENTS: Final = ("/ui/agents?limit=1000", "/v1/agents")
 READABLE: Final = (
     "/", "/ui", "/version", "/api/state", "/healthz", "/readyz", "/metrics", "/v1/agents",
-    "/v1/conditions", "/v1/rollout", "/v1/storage", "/v1/plan", "/v1/status",
-    "/debug/actors", "/debug/tasks",
+    "/v1/conditions", "/v1/rollout", "/v1/storage", "/v1/plan", "/v1/status", "/v1/capacity",
+    "/v1/devices", "/v1/events", "/v1/offers", "/v1/settings", "/v1/why/rollout",
+    "/v1/why/framework", "/debug/actors", "/debug/tasks", "/ui/agents", "/ui/devices",
+    "/ui/rollout", "/ui/capacity", "/ui/health", "/ui/offers", "/ui/events", "/ui/settings",
+    "/ui/debug",
 )  # fmt: skip
 VERSION: Final = "1.0.0"
 

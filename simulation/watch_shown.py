@@ -58,17 +58,13 @@ class BoardView(Protocol):
 
 SAME_NAME: Final = (
     "agent_id", "address", "since", "reason", "error", "tail", "attempts", "probe", "claimed",
-    "claimed_at", "missing", "later", "reboots_avoided", "surveyed", "lost_at",
+    "claimed_at", "missing", "later", "reboots_avoided", "surveyed", "lost_at", "runs",
 )  # fmt: skip
 IN_LISTS: Final = (
     "agent_id", "address", "phase", "since", "step", "task_id", "error", "reboot_wanted",
     "missing", "keeper_healthy",
 )  # fmt: skip
-ROW: Final = re.compile(
-    r'<tr class="agent">\s*<td><a[^>]*>(?P<host>[^<]+)</a>.*?<span class="phase [^"]*">'
-    r"(?P<phase>\w+)</span>",
-    re.DOTALL,
-)
+ROW: Final = re.compile(r'data-host="(?P<host>[^"]+)" data-phase="(?P<phase>\w+)"')
 
 
 @attrs.define

@@ -37,7 +37,16 @@ def _one_of(words: tuple[str, ...]) -> Schema:
 
 def endpoints(site: Site, changes: Changes) -> tuple[Endpoint, ...]:
     """Every path there is, the fixed ones before those with a part to fill in."""
-    return (*_for_people(site), *_state(site), *_for_machines(site), *_orders(changes))
+    return (
+        *_for_people(site),
+        *_agents(site),
+        *_cluster(site),
+        *_events(site),
+        *_why(site),
+        *_for_machines(site),
+        *_for_all(changes),
+        *_for_one(changes),
+    )
 
 
 def _get(path: str, answer: Answer, summary: str, media: str = JSON) -> Endpoint:
@@ -75,7 +84,7 @@ def _for_people(site: Site) -> tuple[Endpoint, ...]:
     )
 
 
-def _state(site: Site) -> tuple[Endpoint, ...]:
+def _agents(site: Site) -> tuple[Endpoint, ...]:
     return (
         _state_of(
             "/v1/agents",
@@ -111,12 +120,6 @@ def _state(site: Site) -> tuple[Endpoint, ...]:
             shape=schemas.REMOVAL_PLAN,
             refusals=(404,),
         ),
-        Endpoint(
-            path="/v1/framework/uninstall",
-            answer=site.framework_uninstall_plan,
-            summary="The same of all; the order",
-            shape=schemas.FRAMEWORK_REMOVAL,
-        ),
         _state_of(
             "/v1/devices",
             site.devices,
@@ -128,6 +131,17 @@ def _state(site: Site) -> tuple[Endpoint, ...]:
                 ("host", _TEXT),
                 ("taken", _one_of(("yes", "no"))),
             ),
+        ),
+    )
+
+
+def _cluster(site: Site) -> tuple[Endpoint, ...]:
+    return (
+        Endpoint(
+            path="/v1/framework/uninstall",
+            answer=site.framework_uninstall_plan,
+            summary="The same of all; the order",
+            shape=schemas.FRAMEWORK_REMOVAL,
         ),
         _state_of(
             "/v1/conditions",
@@ -142,6 +156,11 @@ def _state(site: Site) -> tuple[Endpoint, ...]:
         _state_of("/v1/offers", site.offers, "Offers, and what became of them", schemas.OFFERS),
         _state_of("/v1/settings", site.settings_list, "What is in effect", schemas.SETTINGS),
         _state_of("/v1/status", site.status, "How the parts stand", schemas.STATUS),
+    )
+
+
+def _events(site: Site) -> tuple[Endpoint, ...]:
+    return (
         _state_of(
             "/v1/events",
             site.event_list,
@@ -154,7 +173,14 @@ def _state(site: Site) -> tuple[Endpoint, ...]:
                 ("subject", _TEXT),
             ),
         ),
-        *_why(site),
+        Endpoint(
+            path="/events",
+            answer=site.events,
+            summary="Server-sent events: `entry` with an id, `change`",
+            media=EVENTS,
+            query=(("after", {"type": "integer", "minimum": 0, "maximum": 10**16}),),
+            refusals=(400,),
+        ),
     )
 
 
@@ -183,14 +209,6 @@ def _why(site: Site) -> tuple[Endpoint, ...]:
 def _for_machines(site: Site) -> tuple[Endpoint, ...]:
     health = schemas.HEALTH
     return (
-        Endpoint(
-            path="/events",
-            answer=site.events,
-            summary="Server-sent events: `entry` with an id, `change`",
-            media=EVENTS,
-            query=(("after", {"type": "integer", "minimum": 0, "maximum": 10**16}),),
-            refusals=(400,),
-        ),
         Endpoint(
             path="/healthz",
             answer=site.healthz,
@@ -225,60 +243,65 @@ def _for_machines(site: Site) -> tuple[Endpoint, ...]:
     )
 
 
-def _orders(changes: Changes) -> tuple[Endpoint, ...]:
-    """What changes anything: the framework's before those with a part to fill in."""
+def _post(
+    path: str, answer: Answer, summary: str, *refusals: int, body: Schema = schemas.ORDER_BODY
+) -> Endpoint:
+    usual = {400, 403, 409, 413, 422, 503, *refusals}
+    return Endpoint(
+        path=path,
+        answer=answer,
+        summary=summary,
+        method="POST",
+        shape=schemas.RESULT,
+        refusals=tuple(sorted(usual)),
+        body=body,
+    )
 
-    def post(
-        path: str, answer: Answer, summary: str, *refusals: int, body: Schema = schemas.ORDER_BODY
-    ) -> Endpoint:
-        usual = {400, 403, 409, 413, 422, 503, *refusals}
-        return Endpoint(
-            path=path,
-            answer=answer,
-            summary=summary,
-            method="POST",
-            shape=schemas.RESULT,
-            refusals=tuple(sorted(usual)),
-            body=body,
-        )
 
+def _for_all(changes: Changes) -> tuple[Endpoint, ...]:
+    """What changes the framework or all agents."""
     return (
-        post(
+        _post(
             "/v1/framework/register",
             changes.register,
             "Register as a new framework, where ours is removed or torn down",
         ),
-        post(
+        _post(
             "/v1/framework/uninstall",
             changes.framework_uninstall,
             "Take every agent out of use, and at last end the framework if wished",
             body=schemas.FRAMEWORK_BODY,
         ),
-        post(
+        _post(
             "/v1/framework/resume",
             changes.framework_resume,
             "Call the removal of the framework off, before it is torn down",
         ),
-        post(
+        _post(
             "/v1/rollout/{word}",
             changes.rollout_order,
             f"Tell the rollout: {', '.join(ROLLOUT_WORDS)}",
             404,
         ),
-        post(
+    )
+
+
+def _for_one(changes: Changes) -> tuple[Endpoint, ...]:
+    return (
+        _post(
             "/v1/conditions/{name}/{word}",
             changes.silence,
             f"Whether people are notified of it: {', '.join(SILENCE_WORDS)}",
             404,
             body=schemas.SILENCE_BODY,
         ),
-        post(
+        _post(
             "/v1/storage/{kind}/{id}/{word}",
             changes.storage_removal,
             f"Tell about a device, sds, sdc, pool or domain: {', '.join(REMOVAL_WORDS)}",
             404,
         ),
-        post(
+        _post(
             "/v1/agents/{host}/{command}",
             changes.command,
             f"Tell an agent: {', '.join(COMMANDS)}",

@@ -640,10 +640,7 @@ def _line() -> dict[str, object]:
 
 
 def _page(phase: str) -> str:
-    return (
-        f'<tr class="agent">\n<td><a href="/v1/agents/{A}">{A}</a><br></td>\n'
-        f'<td><span class="phase {phase}">{phase}</span></td></tr>'
-    )
+    return f'<tr id="row-{A}" data-host="{A}" data-phase="{phase}"><th>{A}</th></tr>'
 
 
 COURSES: Final[dict[str, tuple[tuple[Play, ...], Play]]] = {
