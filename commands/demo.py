@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import secrets
 import sys
 import time
 from collections import Counter
@@ -18,11 +19,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from commands.consoles import Consoles
 from commands.rehearsal import Rehearsal, all_arrived
 from commands.simulate import Options, deliver, prepare, report_of, scratch, storm_of, whole
 from simulation.clock import PacedClock
 from simulation.scripts import Line
-from simulation.world import Shape, build
+from simulation.world import Shape, World, build
 from supervisor import Service
 from web.server import WebServerError, serve
 
@@ -42,6 +44,7 @@ class Plan:
     report: str
     keep: bool
     loglevel: str
+    token_file: Path | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +76,7 @@ def run(namespace: argparse.Namespace, script: tuple[Line, ...] | None = None) -
     status, report = 0, {}
     try:
         with scratch() as folder:
+            plan = _with_token(plan, folder)
             clock = PacedClock(RATE)
             report = trio.run(_run, plan, folder, clock=clock, instruments=[clock])
     except* KeyboardInterrupt:
@@ -86,6 +90,17 @@ def run(namespace: argparse.Namespace, script: tuple[Line, ...] | None = None) -
     return deliver(report, plan.report)
 
 
+def _with_token(plan: Plan, folder: Path) -> Plan:
+    """So that orders can be given; who reads the file may."""
+    if plan.token_file is None:
+        made = folder / "operator-token"
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+        plan = attrs.evolve(plan, token_file=made)
+    extra = (*plan.options.extra, f"-rest.token-file={plan.token_file}")
+    return attrs.evolve(plan, options=attrs.evolve(plan.options, extra=extra))
+
+
 async def _run(plan: Plan, folder: Path) -> dict[str, object]:
     rng = random.Random(plan.options.seed)  # noqa: S311 - simulated chance
     agents = plan.options.agents
@@ -97,6 +112,10 @@ async def _run(plan: Plan, folder: Path) -> dict[str, object]:
         )
         rehearsal.time_scale = RATE
         page = _Page(rehearsal, plan.port)
+        if plan.keep:
+            url = await nursery.start(_serve_consoles, world)
+            print(f"Consoles of the simulated hosts: {url}/", flush=True)
+            print(f"The operator's token: {plan.token_file}", flush=True)
         rehearsal.web = page.serve
         storm = storm_of(plan.options, rehearsal, rng)
         await nursery.start(world.mesos.run)
@@ -111,6 +130,17 @@ async def _run(plan: Plan, folder: Path) -> dict[str, object]:
         rehearsal.stop()
         nursery.cancel_scope.cancel(reason="the demo is over")
     return report
+
+
+async def _serve_consoles(world: World, *, task_status: trio.TaskStatus[str]) -> None:
+    await serve(
+        Consoles(world).app(),
+        host="127.0.0.1",
+        port=0,
+        stop=trio.Event(),
+        time_scale=RATE,
+        task_status=task_status,
+    )
 
 
 @attrs.define

@@ -13,6 +13,7 @@ from simulation.mesos_observed import TaskChanged
 from simulation.world import GATEWAY_NAME, HostEvent, World, WorldEvent
 
 HOT_LOOP_CALLS: Final = 3000
+STRANGE_KERNEL: Final = "6.9.12-rescue"
 SEEDED_SDS: Final = "10.0.1.1"  # one of those that are no agents
 
 
@@ -135,6 +136,9 @@ def plant(name: str, world: World) -> Plant:
         case "device-with-data":
             world.listeners.append(lambda event: _write_data_after_claim(world, event))
             return Silent()
+        case "kernel-mismatch":
+            _wrong_kernel(world)
+            return Silent()
         case "reboot-while-degraded":
             world.gateway.faults.excused = False
             world.listeners.append(lambda event: _degrade_unseen(world, event))
@@ -145,8 +149,23 @@ def plant(name: str, world: World) -> Plant:
 
 NAMES: Final = (
     "double-launch", "device-with-data", "reboot-while-degraded", "leaked-secret",
-    "forgotten-identity", "dead-stream", "hot-loop", "forced-device",
+    "forgotten-identity", "dead-stream", "hot-loop", "forced-device", "kernel-mismatch",
 )  # fmt: skip
+
+
+def _wrong_kernel(world: World) -> None:
+    """One host has booted a kernel for which there is no SDC, and would boot it again."""
+    host = world.hosts[sorted(world.hosts)[min(2, len(world.hosts) - 1)]]
+    host.kernel = host.next_kernel = STRANGE_KERNEL
+    host.kernels.add(STRANGE_KERNEL)
+
+
+def right_kernel(world: World, name: str) -> str:
+    """What an operator does about it at that host's console; a word for people."""
+    host = world.hosts[name]
+    host.kernels.discard(STRANGE_KERNEL)
+    host.kernel = host.next_kernel = host.os.kernel
+    return f"{name} runs kernel {host.kernel}"
 
 
 def _forcing(handler: Handler) -> Handler:

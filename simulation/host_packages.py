@@ -60,7 +60,11 @@ def _want_kernel(host: SimulatedHost, environment: Mapping[str, str]) -> bool:
     if not exact:
         raise EndError(78, "kernel-pattern", "the catalog names only kernel patterns")
     if max(host.kernels | {exact}, key=_by_version) != exact:
-        raise EndError(78, "kernel-order", f"a newer kernel than {exact} would be booted")
+        raise EndError(
+            78, "kernel-order",
+            f"a newer kernel than {exact} is installed and would be booted: make {exact} the "
+            "default and reboot",
+        )  # fmt: skip
     if exact not in host.kernels:
         _from_distribution(host)
         host.change()

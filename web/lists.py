@@ -141,15 +141,29 @@ def strip(agent: AgentSnapshot, times: Times) -> list[dict[str, object]]:
     ]
 
 
+TAKES: Final = ("empty", "declared", "overwrite")  # rules of domain.devices that take a disk
+
+
 def device_lines(agent: AgentSnapshot) -> list[dict[str, object]]:
-    disks = {disk.path: disk for disk in (agent.facts.disks if agent.facts else ())}
+    """`state`: taken, wanted (it passed all rules so far), left."""
+    disks = {
+        name: disk
+        for disk in (agent.facts.disks if agent.facts else ())
+        for name in (disk.path, disk.by_id, *disk.links)
+        if name
+    }
     return [
         {
             "host": agent.host,
             "path": path,
             "verdict": verdict,
-            "rule": verdict.partition(":")[0],
+            "rule": (rule := verdict.partition(":")[0]),
             "taken": verdict.startswith("in pool "),
+            "state": "taken"
+            if verdict.startswith("in pool ")
+            else "wanted"
+            if rule in TAKES
+            else "left",
             "size_bytes": disks[path].size_bytes if path in disks else None,
         }
         for path, verdict in agent.devices

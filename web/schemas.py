@@ -72,7 +72,7 @@ STEPS: Final = of(
 )  # fmt: skip
 DEVICE_LINE: Final = of(
     {
-        "host": TEXT, "path": TEXT, "verdict": TEXT, "rule": TEXT, "taken": FLAG,
+        "host": TEXT, "path": TEXT, "verdict": TEXT, "rule": TEXT, "taken": FLAG, "state": TEXT,
         "size_bytes": {"type": ["integer", "null"]},
     }
 )  # fmt: skip

@@ -33,7 +33,9 @@ class AgentExplainer(Causes):
             case "failed":
                 what, cure = parted(shown.error or shown.reason or "it has failed")
                 what = what.removeprefix(f"{host}: ")
-                said = [Link("its output ends with", last_line(shown.tail))] if shown.tail else []
+                end = last_line(shown.tail)
+                known = not end or end.partition(": ")[2] in what
+                said = [] if known else [Link("its output ends with", end)]
                 chain = (Link(host, f"has failed: {what}"), *said)
                 cure = cure or "mend the cause, then retry the agent"
                 return Why(subject=host, chain=chain, unblocked_by=cure)
@@ -207,7 +209,7 @@ class AgentExplainer(Causes):
         if sentence:
             chain.append(Link("", sentence))
         cure = NOTHING
-        if not taken and rule in ("take", "empty", "declared", "auto", "overwrite"):
+        if not taken and rule in ("empty", "declared", "overwrite"):
             deeper = self.agent(shown)
             chain += deeper.chain
             cure = deeper.unblocked_by

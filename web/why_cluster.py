@@ -79,6 +79,12 @@ class Explainer(AgentExplainer):
                 deeper = self.agent(slowest)
                 facts += deeper.chain
                 cure = deeper.unblocked_by
+            elif failed := [a for a in self.board.agents.values() if a.phase == "failed"]:
+                worst = min(failed, key=lambda a: (a.since, a.host))
+                more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+                deeper = self.agent(worst)
+                facts += deeper.chain
+                cure = f"{deeper.unblocked_by}{more}"
             elif rollout.estimate:
                 facts.append(Link("", rollout.estimate))
         return Why(subject="rollout", chain=tuple(facts), unblocked_by=cure)

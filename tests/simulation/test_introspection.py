@@ -159,7 +159,7 @@ def test_page_and_api_show_what_is_stored_at_every_moment() -> None:
         stored = await _stored(stage)
         listed = (await stage.get("/v1/agents")).json()["agents"]
         assert {one["host"] for one in listed} == set(stored)
-        page = (await stage.get("/")).text
+        page = (await stage.get("/ui/agents")).text
         for one in listed:
             record = stored[one["host"]]
             assert one["phase"] == record.phase.value
