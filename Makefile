@@ -45,7 +45,7 @@ help:
 	@echo "make store-kills  a writer killed at random moments: SQLite and a real ZooKeeper stay whole (WRITES=$(WRITES) SEED=$(SEED))"
 	@echo "make fuzz      what a master may send, as bytes that coverage leads to (INPUTS=$(INPUTS) SEED=$(SEED))"
 	@echo "make bench     what a look at a storage cluster of 100 to 1,000 SDSs costs"
-	@echo "not built yet: browser"
+	@echo "make browser   the page in a real Chromium; its pictures are in build/screenshots"
 
 demo:
 	@$(RUN) cli.py demo $(if $(filter 1,$(KEEP)),--keep)
@@ -111,4 +111,4 @@ bench:
 	@$(TEST) -m benchmarks
 
 browser:
-	@echo "$@: built=no (this version does not have it yet)"; exit 2
+	@$(TEST) -m tools.run_tests --only browser

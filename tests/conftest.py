@@ -39,10 +39,17 @@ def _lab_needs() -> list[str]:
     return missing_needs()
 
 
+def _browser_needs() -> list[str]:
+    if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        return []
+    return ["Chromium: apt-get install chromium"]
+
+
 TIERS: Final[dict[str, Callable[[], list[str]]]] = {
     "real": _real_needs,
     "zk": _zk_needs,
     "lab": _lab_needs,
+    "browser": _browser_needs,
 }
 
 
