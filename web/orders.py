@@ -59,4 +59,6 @@ async def read_order(request: Request, kind: type[O]) -> O:
         raise OrderError(400, f"{str(error)[:200]}: expected {EXPECTED[kind]}") from None
     if len(order.reason) > REASON_CHARACTERS_MAX:
         raise OrderError(400, f"reason: at most {REASON_CHARACTERS_MAX} characters are expected")
+    if not order.reason.isprintable():  # it stands in one line of logs and tables
+        raise OrderError(400, "reason: printable text on one line is expected")
     return order
