@@ -146,6 +146,14 @@ class Stage:
         headers = {"authorization": f"Bearer {token}"}
         return await self._web("POST", f"/v1/agents/{host}/{name}", headers)
 
+    async def post(
+        self, path: str, *, json: object = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """With the operator's token."""
+        return await self._web(
+            "POST", path, {"authorization": f"Bearer {TOKEN}", **(headers or {})}, json
+        )
+
     async def order(self, path: str, body: object = None) -> httpx.Response:
         """A POST for the whole framework."""
         headers = {"authorization": f"Bearer {TOKEN}"}
