@@ -9,6 +9,26 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 SUBCOMMANDS: Final = {
+    "status": "show whether all is well: status 0 well, 1 a warning, 2 an error, 3 nobody answers",
+    "agents": "list the agents, those first that need a look",
+    "agent": "show one agent: why it waits, its steps, what it has run, its disks",
+    "why": "tell why an agent, step, disk, pool or the rollout waits, down to the cause",
+    "alerts": "list what is wrong, and what to do",
+    "events": "list or follow what happened, and who ordered what",
+    "offers": "show the offers of Mesos, and why they are declined",
+    "capacity": "show the pools, and when they will be full",
+    "settings": "show what is in effect, and who said so",
+    "hold": "start nothing more on an agent",
+    "resume": "let a held agent go on",
+    "retry": "let a failed agent begin again",
+    "drain": "take an agent out of use, data first",
+    "reboot": "reboot an agent's host when the storage allows it",
+    "replace": "give up an agent whose host is gone; a new machine of its name is taken up",
+    "rollout": "show, start, pause, resume or abort the rollout",
+    "silence": "notify nobody of a condition for a while",
+    "unsilence": "notify people of a condition again",
+    "support-bundle": "write what somebody who helps wants to see into one archive",
+    "completion": "print what a shell needs to complete these commands",
     "bundle": "make or check one file with a catalog and all its packages",
     "devices": "explain why each disk of a host is taken or left alone",
     "demo": "run the main job on a simulated cluster and show it",
@@ -19,6 +39,10 @@ SUBCOMMANDS: Final = {
     "store": "take over what the original framework had stored, from a dump of its store",
     "uninstall": "take an agent, all, or the framework out of use through the scheduler's REST API",
 }
+
+
+Add = Callable[[argparse.ArgumentParser], None]
+Run = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,9 +74,7 @@ def _subcommand(name: str, arguments: list[str]) -> int:
     return run(parser.parse_args(arguments))
 
 
-def _parts(
-    name: str,
-) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]:
+def _parts(name: str) -> tuple[Add, Run]:
     """Only what the sub-command needs is imported: start-up stays quick."""
     match name:
         case "simulate":
@@ -87,10 +109,25 @@ def _parts(
             from commands import serve_fakes
 
             return serve_fakes.gateway_arguments, serve_fakes.gateway
-        case _:
+        case "simulate-master":
             from commands import serve_fakes
 
             return serve_fakes.master_arguments, serve_fakes.master
+        case "completion":
+            from commands.operate import completion
+
+            return completion.add_arguments, _complete
+        case _:
+            from commands import operate
+
+            return operate.parts(name)
+
+
+def _complete(given: argparse.Namespace) -> int:
+    """Every sub-command's parser is asked: the only command that imports all of them."""
+    from commands.operate import completion
+
+    return completion.tell(given.shell, {name: _parts(name)[0] for name in sorted(SUBCOMMANDS)})
 
 
 if __name__ == "__main__":

@@ -151,6 +151,7 @@ NAMES: Final = (
     "double-launch", "device-with-data", "reboot-while-degraded", "leaked-secret",
     "forgotten-identity", "dead-stream", "hot-loop", "forced-device", "kernel-mismatch",
 )  # fmt: skip
+NO_WRONG_OF_OURS: Final = frozenset({"kernel-mismatch"})  # the product is to tell of it, no more
 
 
 def _wrong_kernel(world: World) -> None:

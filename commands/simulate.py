@@ -18,7 +18,7 @@ import attrs
 import trio
 from trio.testing import MockClock
 
-from commands import logs
+from commands import logs, replay
 from commands.attendant import Attendant
 from commands.plants import NAMES, plant
 from commands.rehearsal import (
@@ -111,6 +111,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--upgrade", action="store_true",
         help="when all are ready: newer SDS, SDC and REX-Ray, in five fault sets, with failures",
     )  # fmt: skip
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="the same run as the one that this report is of"
+    )
     parser.add_argument("--report", default="-", metavar="FILE", help="JSON report; - is stdout")
     parser.add_argument("--serve", action="store_true", help="scaled clock, with the web page")
     parser.add_argument("--loglevel", default="critical")
@@ -152,6 +155,8 @@ def script_of(said: str | None, agents: int) -> tuple[Line, ...] | None:
 
 def run(namespace: argparse.Namespace) -> int:
     """Exit 0 only if every agent is ready and no invariant broke."""
+    if namespace.replay is not None:
+        return _replayed(namespace)
     try:
         weather(namespace.faults)
         script = script_of(namespace.script, namespace.agents)
@@ -177,6 +182,15 @@ def run(namespace: argparse.Namespace) -> int:
     )
     report = simulate(options, loglevel=namespace.loglevel)
     return deliver(report, namespace.report)
+
+
+def _replayed(namespace: argparse.Namespace) -> int:
+    try:
+        options = Options(**replay.read(namespace.replay))
+    except replay.ReplayError as error:
+        print(f"--replay {error}", file=sys.stderr)
+        return 2
+    return deliver(simulate(options, loglevel=namespace.loglevel), namespace.report)
 
 
 def deliver(report: dict[str, object], where: str) -> int:
@@ -381,4 +395,5 @@ async def report_of(rehearsal: Rehearsal, tally: Tally, options: Options) -> dic
         "seed": options.seed,
         "uninstall": options.uninstall,
         "limits": options.limits,
+        "options": replay.recorded(options),
     }

@@ -23,6 +23,7 @@ ROWS: Final = 100  # of a table, where the reader asks for no other number
 ROWS_MAX: Final = 1000
 TAIL_CHARACTERS_MAX: Final = 8000
 RECENT: Final = 20
+TASKS_SHOWN: Final = 300  # of Trio's task tree; all of it has its own address
 # view -> (title, key after g)
 VIEWS: Final[Mapping[str, tuple[str, str]]] = {
     "overview": ("Overview", "o"),
@@ -244,6 +245,7 @@ def debug(scene: Scene) -> dict[str, Any]:
         "pager": pager(scene, limited, len(found)),
         "chosen": query,
         "revision": scene.board.revision,
+        "tree": introspection.tasks_text(introspection.tasks()[:TASKS_SHOWN]),
         "link_to": _linker(scene),
     }
 

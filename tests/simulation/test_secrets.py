@@ -109,7 +109,7 @@ def test_no_log_line_has_it_even_at_debug_level(seen: Seen) -> None:
 
 
 def test_no_reply_has_it(seen: Seen) -> None:
-    assert "agent0.sim" in seen.replies["/"]
+    assert "agent0.sim" in seen.replies["/ui/agents"]
     assert "adminpassword" in seen.replies["/api/state"]
     assert {path for path, text in seen.replies.items() if leaks(text)} == set()
 

@@ -6,6 +6,7 @@ Zero answers that the document does not name, zero server errors; no change with
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 import attrs
 import pytest
 import schemathesis
+import structlog
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -87,15 +89,26 @@ class Server:
         self.token.run_sync_soon(self.stop.set)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
+    """Its log is not of interest."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     made = Server()
     thread = threading.Thread(target=made.run)
     thread.start()
-    assert made.ready.wait(30)
-    yield made
-    made.end()
-    thread.join(30)
+    try:
+        assert made.ready.wait(30)
+        yield made
+    finally:
+        made.end()
+        thread.join(30)
+        structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as made:
+        yield made
 
 
 def operations(url: str) -> list[Any]:
