@@ -42,6 +42,7 @@ from flags.secret import (
     read_secret_file,
     reexec_without_secrets,
 )
+from flags.tokens import Token, read_tokens
 
 __all__ = [
     "FLAGS",
@@ -57,7 +58,6 @@ __all__ = [
 ]
 
 NO_SECRET: Final = Secret("")
-TOKEN_CHARACTERS_MIN: Final = 16  # a bearer token that can be guessed opens every change
 
 AWS: Final = "growing pools by EBS volumes"
 MDM: Final = "building MDM nodes; the -scaleio.preconfig flags name those of a running cluster"
@@ -166,7 +166,27 @@ class Settings:
         was="REST_PORT")
     rest_token_file: Path | None = row(
         "rest.token-file", None, kinds.FILE,
-        "File with the bearer token for changes by REST; without it they are refused.")
+        "File with the bearer tokens for changes by REST, one a line, each with a name before it "
+        "if it has one; without it they are refused.")
+    rest_viewer_token_file: Path | None = row(
+        "rest.viewer-token-file", None, kinds.FILE,
+        "File with tokens for looking; with it nothing is shown without one of either file.")
+    rest_tls_port: int = row(
+        "rest.tls-port", 0, kinds.FREE_PORT,
+        "Port for people over TLS; -rest.port then serves only what hosts ask. 0: no TLS.")
+    rest_tls_cert_file: Path | None = row(
+        "rest.tls-cert-file", None, kinds.FILE,
+        "Certificate (PEM, with its chain) of -rest.tls-port.")
+    rest_tls_key_file: Path | None = row(
+        "rest.tls-key-file", None, kinds.FILE, "Its key (PEM).")
+    rest_changes_port: int = row(
+        "rest.changes-port", 0, kinds.FREE_PORT,
+        "Port that alone takes changes (with TLS, if there is a certificate). 0: the others do.")
+    rest_changes_address: str = row(
+        "rest.changes-address", "127.0.0.1", kinds.HOST, "Address that -rest.changes-port binds.")
+    rest_rate: int = row(
+        "rest.rate", 200, whole(0, 1_000_000),
+        "Requests a second from one address; changes a tenth of it. 0: no bound.")
 
     executor_cpu_mdm: float = unbuilt_row(
         "executor.cpu.mdm", 1.5, kinds.CPUS, "EXECUTOR_MDM_CPU", MDM)
@@ -407,7 +427,9 @@ class Settings:
         "aws.growthsize", 1024, whole(1, 16384), "AWS_GROWTH_SIZE", AWS)
 
     # Found out while parsing; no flags.
-    rest_token: Secret = NO_SECRET
+    rest_token: Secret = NO_SECRET  # the first one
+    rest_tokens: tuple[Token, ...] = ()
+    rest_viewer_tokens: tuple[Token, ...] = ()
     master_credentials: Secret = NO_SECRET  # user:password for the ensemble in -uri
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, str] = attrs.field(factory=dict, eq=False)  # flag -> who gave its value
@@ -510,7 +532,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], *, for_store: bool = 
         **{attribute: value for attribute, value in values.items() if value != ""},
         "scaleio_password": NO_SECRET,
         **_masters(values.get("uri")),
-        "rest_token": _token(given.get("rest.token-file")),
+        **_tokens(given),
         "warnings": _warnings(given, environ),
         "sources": {one.flag.name: one.source for one in given.values()},
     }
@@ -557,16 +579,22 @@ def _password(given: Mapping[str, Given]) -> Secret:
     return password
 
 
-def _token(file: Given | None) -> Secret:
+def _tokens(given: Mapping[str, Given]) -> dict[str, object]:
+    operators = _tokens_in(given.get("rest.token-file"), "operator")
+    return {
+        "rest_token": operators[0].secret if operators else NO_SECRET,
+        "rest_tokens": operators,
+        "rest_viewer_tokens": _tokens_in(given.get("rest.viewer-token-file"), "viewer"),
+    }
+
+
+def _tokens_in(file: Given | None, default_name: str) -> tuple[Token, ...]:
     if not file or not file.text:
-        return NO_SECRET
-    token = _content(file)
-    if len(token) < TOKEN_CHARACTERS_MIN:
-        raise SettingsError(
-            f"{file.source}: {quoted(file.text)}: holds a token of less than "
-            f"{TOKEN_CHARACTERS_MIN} characters"
-        )
-    return Secret(token)
+        return ()
+    try:
+        return read_tokens(file.text, default_name=default_name)
+    except UnreadableError as fault:
+        raise SettingsError(f"{file.source}: {quoted(file.text)}: {fault}") from None
 
 
 def _content(file: Given) -> str:
@@ -619,11 +647,29 @@ def _check(settings: Settings) -> None:
         raise SettingsError(
             "-notify.ca-file: whose certificates? give -notify.webhook or -notify.alertmanager, too"
         )
+    _check_doors(settings)
     if settings.health_capacity_high >= settings.health_capacity_critical:
         raise SettingsError(
             f"-health.capacity-high: {settings.health_capacity_high} is not less than "
             f"-health.capacity-critical ({settings.health_capacity_critical})"
         )
+
+
+def _check_doors(settings: Settings) -> None:
+    pair = (settings.rest_tls_cert_file, settings.rest_tls_key_file)
+    if (pair[0] is None) != (pair[1] is None):
+        raise SettingsError("-rest.tls-cert-file, -rest.tls-key-file: give both, or none")
+    if settings.rest_tls_port and pair[0] is None:
+        raise SettingsError("-rest.tls-port: whose certificate? give -rest.tls-cert-file, too")
+    if pair[0] is not None and not settings.rest_tls_port and not settings.rest_changes_port:
+        raise SettingsError("-rest.tls-cert-file: for what? give -rest.tls-port, too")
+    ports = [
+        p for p in (settings.rest_port, settings.rest_tls_port, settings.rest_changes_port) if p
+    ]
+    if len(set(ports)) < len(ports):
+        raise SettingsError("-rest.port, -rest.tls-port, -rest.changes-port: they must differ")
+    if settings.rest_changes_port and settings.rest_token_file is None:
+        raise SettingsError("-rest.changes-port: whose changes? give -rest.token-file, too")
 
 
 def _warnings(given: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[str, ...]:

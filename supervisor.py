@@ -326,7 +326,10 @@ class Service(FrontDesk):
     def _announce(self, bound: str) -> None:
         """Our URL as others reach it, with the port that was really taken."""
         self.url = f"http://{self.settings.rest_advertised}:{urlsplit(bound).port}"
-        self.session.info = attrs.evolve(self.session.info, webui_url=f"{self.url}/")
+        people = self.url
+        if self.settings.rest_tls_port:
+            people = f"https://{self.settings.rest_advertised}:{self.settings.rest_tls_port}"
+        self.session.info = attrs.evolve(self.session.info, webui_url=f"{people}/")
 
     async def journal_is_idle(self) -> None:
         """Return when what was asked of the journal is written."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib import metadata
 from typing import Final
 
@@ -57,6 +58,7 @@ from settings import (
 from supervisor import EXIT_STORE, Outside, Service
 from web.app import create_app, create_waiting_app
 from web.server import WebServerError, serve
+from web.tls import Certificate, CertificateError
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_CRASHED: Final = 3
@@ -105,6 +107,7 @@ def judge_end(error: BaseException) -> tuple[int, str]:
                 return EXIT_STORE, str(leaf)
             case (
                 WebServerError()
+                | CertificateError()
                 | StoreChoiceError()
                 | BadInputError()
                 | CredentialsError()
@@ -331,10 +334,18 @@ async def _web(
         stop=stop,
         shelf=inputs.shelf,
     )
-    await serve(
-        app,
-        host=settings.rest_bind,
-        port=settings.rest_port,
-        stop=stop,
-        task_status=task_status,
-    )
+    certificate = None
+    if settings.rest_tls_cert_file and settings.rest_tls_key_file:
+        certificate = await trio.to_thread.run_sync(
+            Certificate, settings.rest_tls_cert_file, settings.rest_tls_key_file
+        )
+    door = partial(serve, app, stop=stop)
+    async with trio.open_nursery() as nursery:
+        if settings.rest_tls_port:
+            host, port = settings.rest_bind, settings.rest_tls_port
+            await nursery.start(partial(door, host=host, port=port, certificate=certificate))
+        if settings.rest_changes_port:
+            host, port = settings.rest_changes_address, settings.rest_changes_port
+            await nursery.start(partial(door, host=host, port=port, certificate=certificate))
+        url = await nursery.start(partial(door, host=settings.rest_bind, port=settings.rest_port))
+        task_status.started(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import trio
 from starlette.applications import Starlette
@@ -13,8 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from actors.board import Board
+from flags.tokens import Token, TokenFile
 from install_steps.shelf import Shelf
-from settings import Settings
+from settings import Redactor, Settings
+from web.access import ALL, CHANGE, HOSTS, LOOK, Access
 from web.changes import Book, Changes, Commands, Orders, Removals, RolloutWords
 from web.endpoints import endpoints
 from web.guard import Guard
@@ -23,9 +26,12 @@ from web.openapi import document
 from web.packages import PATH as PACKAGES
 from web.packages import PackageFiles
 from web.page import Page
+from web.rates import Rate
 from web.replies import Redact, error_reply, json_reply
 from web.site import Permits, Site
 from web.views import Times
+
+BURST: Final = 4.0  # seconds' worth of requests at once
 
 
 def create_app(
@@ -66,7 +72,6 @@ def create_app(
     )
     changes = Changes(
         board=board,
-        settings=settings,
         redact=redactor,
         commands=commands,
         orders=orders,
@@ -86,7 +91,16 @@ def create_app(
             *routes,
         ],
         middleware=[
-            Middleware(Guard, hosts=own_names(settings), redact=redactor, count=metrics.request)
+            Middleware(
+                Guard,
+                hosts=own_names(settings),
+                redact=redactor,
+                count=metrics.request,
+                access=access_of(settings, redactor, now),
+                refused=book.refused,
+                clock=now,
+                time_scale=time_scale,
+            )
         ],
         exception_handlers={HTTPException: site.http_error, Exception: site.crashed},
     )
@@ -117,6 +131,45 @@ def create_waiting_app(settings: Settings, redactor: Redact, why: Callable[[], s
             Middleware(Guard, hosts=own_names(settings), redact=redactor, count=lambda _, __: None)
         ],
     )
+
+
+def access_of(settings: Settings, redactor: Redact, now: Callable[[], float]) -> Access:
+    """Tokens, roles, doors and rates, as the flags have them."""
+    first = settings.rest_tokens or (
+        (Token("operator", settings.rest_token),) if settings.rest_token else ()
+    )
+    hide = redactor if isinstance(redactor, Redactor) else Redactor()
+    viewers = None
+    if settings.rest_viewer_tokens:
+        path = str(settings.rest_viewer_token_file or "")
+        viewers = TokenFile(path, "viewer", settings.rest_viewer_tokens, hide, now)
+    doors, others = _doors(settings)
+    return Access(
+        operators=TokenFile(str(settings.rest_token_file or ""), "operator", first, hide, now),
+        viewers=viewers,
+        looks=Rate(per_s=settings.rest_rate, burst=settings.rest_rate * BURST),
+        changes=Rate(per_s=settings.rest_rate / 10, burst=settings.rest_rate * BURST / 10),
+        failures=Rate(per_s=1.0, burst=20.0),
+        doors=doors,
+        others=others,
+    )
+
+
+def _doors(settings: Settings) -> tuple[dict[int, frozenset[str]], dict[str, str]]:
+    """What each port serves, and how the others are called."""
+    tls, changes = settings.rest_tls_port, settings.rest_changes_port
+    doors: dict[int, frozenset[str]] = {}
+    others: dict[str, str] = {}
+    if tls:
+        doors[settings.rest_port] = frozenset({HOSTS})
+        doors[tls] = frozenset({HOSTS, LOOK} if changes else ALL)
+        others = {LOOK: f"https, port {tls}", CHANGE: f"https, port {tls}"}
+    elif changes:
+        doors[settings.rest_port] = frozenset({HOSTS, LOOK})
+    if changes:
+        doors[changes] = ALL
+        others[CHANGE] = f"{settings.rest_changes_address}, port {changes}"
+    return doors, others
 
 
 def own_names(settings: Settings) -> frozenset[str]:

@@ -17,7 +17,6 @@ from domain.audit import KEY_CHARACTERS_MAX, SILENCE_S_MAX, Order, Silence
 from domain.closing import Wish
 from domain.conditions import KINDS
 from domain.words import WORDS
-from settings import Settings
 from web import removal
 from web.orders import FrameworkOrder, OrderError, PlainOrder, SilenceOrder, read_order
 from web.replies import Redact, error_reply, json_reply
@@ -51,7 +50,6 @@ class Book(Protocol):
 @attrs.frozen(kw_only=True, eq=False)
 class Changes:
     board: Board
-    settings: Settings
     redact: Redact
     commands: Commands
     orders: Orders
@@ -68,8 +66,6 @@ class Changes:
         async def act() -> tuple[int, str]:
             return self.commands(name, host)
 
-        if refusal := self._unauthorised(request):
-            return refusal
         if name not in COMMANDS:
             return self._error(404, f"there is no such command: one of {', '.join(COMMANDS)}")
         agent = self.board.agents.get(host)
@@ -85,14 +81,10 @@ class Changes:
         async def act() -> tuple[int, str]:
             return self.commands(REGISTER, "")
 
-        if refusal := self._unauthorised(request):
-            return refusal
         return await self._carried_out(request, REGISTER, "", act)
 
     async def framework_uninstall(self, request: Request) -> Response:
         """The framework's removal, and TEARDOWN as its last act where the body wishes it."""
-        if refusal := self._unauthorised(request):
-            return refusal
         try:
             order = await read_order(request, FrameworkOrder)
         except OrderError as error:
@@ -103,21 +95,15 @@ class Changes:
         )
 
     async def framework_resume(self, request: Request) -> Response:
-        if refusal := self._unauthorised(request):
-            return refusal
         return await self._carried_out(request, "framework resume", "", lambda: self.orders(None))
 
     async def rollout_order(self, request: Request) -> Response:
-        if refusal := self._unauthorised(request):
-            return refusal
         word = request.path_params["word"]
         if word not in ROLLOUT_WORDS:
             return self._error(404, f"there is no such word: one of {', '.join(ROLLOUT_WORDS)}")
         return await self._carried_out(request, f"rollout {word}", "", lambda: self.rollout(word))
 
     async def storage_removal(self, request: Request) -> Response:
-        if refusal := self._unauthorised(request):
-            return refusal
         word = request.path_params["word"]
         if word not in REMOVAL_WORDS:
             return self._error(404, f"there is no such word: one of {', '.join(REMOVAL_WORDS)}")
@@ -131,8 +117,6 @@ class Changes:
 
     async def silence(self, request: Request) -> Response:
         """A condition is shown as before, but nobody is notified of it for a while."""
-        if refusal := self._unauthorised(request):
-            return refusal
         name, word = request.path_params["name"], request.path_params["word"]
         if word not in SILENCE_WORDS:
             return self._error(404, f"there is no such word: one of {', '.join(SILENCE_WORDS)}")
@@ -191,31 +175,8 @@ class Changes:
         return json_reply({"result": sentence}, self.redact, status)
 
     def _who(self, request: Request) -> str:
-        del request
-        return "operator"
-
-    def _unauthorised(self, request: Request) -> Response | None:
-        token = self.settings.rest_token
-        if not token:
-            told = "changes are refused: start the scheduler with -rest.token-file=FILE"
-            return self._refused(request, 403, told)
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.matches(given.strip()):
-            sentence = "changes need the header Authorization: Bearer TOKEN with the right token"
-            return self._refused(request, 401, sentence, {"www-authenticate": "Bearer"})
-        return None
-
-    def _refused(
-        self, request: Request, status: int, why: str, headers: dict[str, str] | None = None
-    ) -> Response:
-        self.book.refused(
-            what=request.url.path[:200],
-            who="",
-            source=source_of(request),
-            status=status,
-            why=why,
-        )
-        return self._error(status, why, headers)
+        """As the guard has found by the token."""
+        return str(request.state.who)
 
     def _error(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
         return error_reply(status, sentence, self.redact, headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from functools import partial
 from typing import Final, cast
 
@@ -13,6 +14,7 @@ from hypercorn.typing import ASGIFramework
 from starlette.applications import Starlette
 
 from web.guard import HEADER_BYTES_MAX
+from web.tls import Certificate
 
 IDLE_S: Final = 10.0  # a connection that asks nothing; also the time for sending the headers
 GRACE_S: Final = 3.0  # for replies under way when we stop; event streams end by themselves
@@ -31,15 +33,19 @@ async def serve(
     port: int,
     stop: trio.Event,
     time_scale: float = 1.0,
+    certificate: Certificate | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `stop` is set; started with the URL. Port 0 takes a free one.
 
-    Raises WebServerError. Replies under way get a moment to end; do not cancel it instead.
+    With a certificate it speaks TLS, and watches its files. Raises WebServerError. Replies under
+    way get a moment to end; do not cancel it instead.
     """
     listener = await _listen(host, port)
-    url = _url(listener)
-    config = Config()
+    url = _url(listener, "http" if certificate is None else "https")
+    config = _Config()
+    if certificate is not None:
+        config.context = certificate.context
     config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = None  # failing requests are logged by the app, with their path
     config.include_server_header = False
@@ -50,12 +56,34 @@ async def serve(
     config.h11_max_incomplete_size = HEADER_BYTES_MAX
     config.h2_max_header_list_size = HEADER_BYTES_MAX
     async with trio.open_nursery() as nursery:
+        if certificate is not None:
+            nursery.start_soon(_watch, certificate, stop, time_scale)
         # Two libraries, two spellings of the same interface.
         asgi = cast("ASGIFramework", app)
         await nursery.start(
             partial(hypercorn.trio.serve, asgi, config, shutdown_trigger=stop.wait, mode="asgi")
         )
         task_status.started(url)
+
+
+class _Config(Config):
+    """With a context of ours, whose certificate may change while it is in use."""
+
+    context: ssl.SSLContext | None = None
+
+    @property
+    def ssl_enabled(self) -> bool:
+        return self.context is not None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        return self.context
+
+
+async def _watch(certificate: Certificate, stop: trio.Event, time_scale: float) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(certificate.watch, time_scale=time_scale))
+        await stop.wait()
+        nursery.cancel_scope.cancel(reason="the server stops")
 
 
 async def _listen(host: str, port: int) -> socket.socket:
@@ -85,8 +113,8 @@ async def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str) -> str:
     """By which we can be reached at least from this host."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

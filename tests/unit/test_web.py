@@ -564,7 +564,7 @@ async def test_a_permit_is_answered_as_the_gate_decides(status: int, sentence: s
 
 @pytest.mark.parametrize(
     ("method", "permit_id", "status"),
-    [("HEAD", "0123456789abcdef", 405), ("POST", "0123456789abcdef", 405), ("GET", "a%20b", 404)],
+    [("HEAD", "0123456789abcdef", 405), ("POST", "0123456789abcdef", 401), ("GET", "a%20b", 404)],
 )
 async def test_nothing_but_a_proper_get_reaches_the_gate(
     method: str, permit_id: str, status: int
@@ -714,7 +714,7 @@ def test_no_host_header_crashes_the_check() -> None:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"content-length": str(BODY_BYTES_MAX)}, 405),
+        ({"content-length": str(BODY_BYTES_MAX)}, 401),  # no token
         ({"content-length": str(BODY_BYTES_MAX + 1)}, 413),
         ({"content-length": "9" * 400}, 413),
         ({"content-length": "-1"}, 413),

@@ -204,7 +204,7 @@ async def test_refused_attempts_are_told_and_not_stored() -> None:
     async with client_of(app_of(board, book=book_of(board, journal))) as client:
         await client.post("/v1/agents/a/hold", headers={"Authorization": "Bearer wrong"})
     (entry,) = await events_of(board, "?kind=refused")
-    assert (entry["subject"], entry["outcome"]) == ("/v1/agents/a/hold", "401")
+    assert (entry["subject"], entry["outcome"]) == ("POST /v1/agents/a/hold", "401")
     assert journal.kept == {}
 
 
