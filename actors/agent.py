@@ -16,7 +16,7 @@ from actors.journal import Journal
 from actors.mailbox import Mailbox
 from actors.ports import Sandbox, SandboxError
 from domain import effects, inbox, records
-from domain.agent import AgentRecord, KeeperRef, Phase, TaskRef, TaskState
+from domain.agent import AgentRecord, KeeperRef, Phase, Run, TaskRef, TaskState
 from domain.draft import Agent
 from domain.facts import Facts
 from domain.inbox import AgentInbox
@@ -138,6 +138,8 @@ class AgentActor:
             self.stored = agent.record
             self.links.on_stored(agent.record)
         changed = agent.record.phase is not self.agent.record.phase
+        if agent.record.runs is not self.agent.record.runs:
+            self._tell_of(agent.record.runs[-1:])
         self.agent = agent
         self._show()
         if changed:
@@ -150,6 +152,19 @@ class AgentActor:
             )
         for effect in todo:
             await self._perform(effect)
+
+    def _tell_of(self, runs: tuple[Run, ...]) -> None:
+        """The last line of a task: its id stands in the first one, too, beside the offers."""
+        for run in runs:
+            log.info(
+                "step is over",
+                host=self.agent.record.host,
+                step=run.step,
+                task_id=run.task_id,
+                outcome=run.outcome,
+                exit_code=run.exit_code,
+                took_s=round(run.ended - run.began, 3) if run.began else None,
+            )
 
     def _read_survey(self, message: inbox.Output) -> AgentInbox:
         """A survey's text becomes facts and a plan; other steps' output stays as it is."""

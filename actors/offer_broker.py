@@ -255,6 +255,9 @@ class OfferBroker:
         now = trio.current_time()
         self.book.track(want.task.task_id, want.host, want.task.agent_id, now)
         self.launched[want.task.task_id] = Launched(want, now)
+        log.info(
+            "task is launched", host=want.host, task_id=want.task.task_id, offers=accept.offer_ids
+        )
         await self._answer(accept)
 
     async def _decline(self, found: Matching) -> None:

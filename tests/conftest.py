@@ -45,11 +45,16 @@ def _browser_needs() -> list[str]:
     return ["Chromium: apt-get install chromium"]
 
 
+def _promtool_needs() -> list[str]:
+    return [] if shutil.which("promtool") else ["promtool: apt-get install prometheus"]
+
+
 TIERS: Final[dict[str, Callable[[], list[str]]]] = {
     "real": _real_needs,
     "zk": _zk_needs,
     "lab": _lab_needs,
     "browser": _browser_needs,
+    "promtool": _promtool_needs,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from domain.agent import NEXT, Phase, Signal
 from domain.conditions import KINDS
 from settings import docs_table
+from tools import docs_metrics
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 FLAGS_BEGIN: Final = "| Flag | Variables | Default | Meaning |\n"
@@ -33,6 +34,12 @@ def renewed() -> dict[str, str]:
     return {
         "flags.md": _replaced(flags, FLAGS_BEGIN, "\n\n", docs_table().strip("\n")),
         "operations.md": _replaced(operations, PHASES_BEGIN, PHASES_END, phases()),
+        "monitoring/index.md": _replaced(
+            (DOCS / "monitoring" / "index.md").read_text(encoding="utf-8"),
+            docs_metrics.BEGIN,
+            docs_metrics.END,
+            docs_metrics.table(),
+        ),
         "storage.md": _replaced(storage, CONDITIONS_BEGIN, CONDITIONS_END, conditions()),
     }
 

@@ -57,7 +57,7 @@ def create_app(
     `shelf`: the packages that hosts may fetch from here.
     """
     times = Times(now=now, wall=wall)
-    metrics = Metrics(board, times)
+    metrics = Metrics(board, times, version)
     site = Site(
         board=board,
         settings=settings,

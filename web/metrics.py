@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Final
 
 import attrs
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from actors.board import HOLD_BOUNDS_S, ActorSnapshot, Board
+from domain.conditions import KINDS as KINDS_OF_CONDITIONS
 from protocol.mesos.session import State
 from web.views import KB, SEVERITIES, Times, phases
 
@@ -33,11 +34,24 @@ KINDS: Final = (
     "journal",
     "other",
 )
+STEPS: Final = (
+    "survey", "prerequisites", "sds", "sdc", "rexray", "dvdcli", "isolator", "claim", "probe",
+    "reboot", "agent-restart", "uninstall", "other",
+)  # fmt: skip
+CONDITIONS: Final = (*sorted(KINDS_OF_CONDITIONS), "other")
+ROLLOUT_STATES: Final = ("running", "paused", "aborted", "halted", "asking")
 STEP_STATES: Final = ("satisfied", "wanted", "running", "failed", "ignored", "blocked", "other")
 
 
 def _gauge(name: str, text: str, label: str, values: dict[str, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _counter(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
     for value, number in values.items():
         family.add_metric([value], number)
     return family
@@ -51,9 +65,14 @@ def _known(word: str, words: tuple[str, ...]) -> str:
 class BoardCollector(Collector):
     board: Board
     times: Times
+    version: str = ""
 
     def collect(self) -> Iterator[Metric]:
+        about = {self.version: 1.0}
+        yield _gauge("scaleio_build_info", "1, with the version", "version", about)
         yield from self._agents()
+        yield from self._rollout()
+        yield from self._conditions()
         yield from self._links()
         yield from self._offers()
         yield from self._storage()
@@ -75,15 +94,52 @@ class BoardCollector(Collector):
             "Reboots that the agents were spared, of the last few of each",
             float(sum(len(agent.reboots_avoided) for agent in board.agents.values())),
         )
+        failing = Tally(
+            _known(run.step, STEPS)
+            for agent in board.agents.values()
+            if agent.phase == "failed"
+            for run in agent.runs[-1:]
+        )
+        yield _gauge(
+            "scaleio_failed_agents",
+            "Failed agents by the step that ran last",
+            "step",
+            {step: float(failing[step]) for step in STEPS},
+        )
+
+    def _rollout(self) -> Iterator[Metric]:
+        rollout = self.board.rollout
+        states = {state: float(state == rollout.state) for state in ROLLOUT_STATES}
+        yield _gauge("scaleio_rollout_state", "1 for the rollout's state", "state", states)
+        counts = {
+            "concerned": rollout.concerned,
+            "done": rollout.done,
+            "under_way": len(rollout.under_way),
+            "failed": len(rollout.failed),
+        }
+        together = {what: float(count) for what, count in counts.items()}
+        yield _gauge("scaleio_rollout_agents", "Agents of the rollout", "what", together)
+
+    def _conditions(self) -> Iterator[Metric]:
+        board = self.board
         severities = Tally(condition.severity for condition in board.conditions)
         counted = {severity: float(severities[severity]) for severity in SEVERITIES}
         yield _gauge("scaleio_conditions", "Standing conditions", "severity", counted)
+        names = Tally(_known(one.name, CONDITIONS) for one in board.conditions)
+        by_name = {name: float(names[name]) for name in CONDITIONS}
+        yield _gauge("scaleio_condition", "Standing conditions by name", "name", by_name)
+        yield GaugeMetricFamily(
+            "scaleio_store_up", "1 while it takes records", not board.store_fault
+        )
+        deaf = sum(bool(one.last_error) for one in board.notices)
+        told = {"good": float(len(board.notices) - deaf), "bad": float(deaf)}
+        yield _gauge("scaleio_receivers", "Receivers of notifications", "condition", told)
 
     def _links(self) -> Iterator[Metric]:
         link, gateway = self.board.link, self.board.gateway
         states = {state.value: float(state.value == link.state) for state in State}
         yield _gauge("scaleio_master_link", "1 for the state of the subscription", "state", states)
-        yield GaugeMetricFamily(
+        yield CounterMetricFamily(
             "scaleio_master_subscriptions", "Subscriptions so far", link.subscriptions
         )
         yield GaugeMetricFamily(
@@ -126,6 +182,7 @@ class BoardCollector(Collector):
             "available": sum(pool.available_kb for pool in seen.pools),
             "degraded": sum(pool.degraded_kb for pool in seen.pools),
             "failed": sum(pool.failed_kb for pool in seen.pools),
+            "moving": sum(pool.moving_kb for pool in seen.pools),
         }
         sizes = {kind: float(kb * KB) for kind, kb in capacity.items()}
         yield _gauge("scaleio_capacity_bytes", "Capacity of all pools", "kind", sizes)
@@ -157,18 +214,19 @@ class BoardCollector(Collector):
 
         yield _gauge("scaleio_mailbox_depth", "Fullest mailbox", "kind", over(max, "mailbox_depth"))
         yield _gauge("scaleio_mailbox_peak", "Its peak", "kind", over(max, "mailbox_peak"))
-        yield _gauge(
+        yield _counter(
             "scaleio_actor_restarts", "Restarts after crashes", "kind", over(sum, "restarts")
         )
-        yield _gauge("scaleio_messages_handled", "Messages handled", "kind", over(sum, "handled"))
+        yield _counter("scaleio_messages_handled", "Messages handled", "kind", over(sum, "handled"))
 
 
 class Metrics:
     """One registry per app; the library's global one stays untouched."""
 
-    def __init__(self, board: Board, times: Times) -> None:
+    def __init__(self, board: Board, times: Times, version: str = "") -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(BoardCollector(board, times))
+        self._registry.register(BoardCollector(board, times, version))
+        ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "scaleio_http_requests",
             "Requests by endpoint and class of status",
