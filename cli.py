@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 SUBCOMMANDS: Final = {
+    "check": "before the first start: what is right or wrong with master, Gateway, store, packages",
     "status": "show whether all is well: status 0 well, 1 a warning, 2 an error, 3 nobody answers",
     "agents": "list the agents, those first that need a look",
     "agent": "show one agent: why it waits, its steps, what it has run, its disks",
@@ -58,6 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
+    if arguments[:1] == ["check"]:
+        from commands import check  # it has the scheduler's own flags
+
+        return check.main(arguments[1:], dict(os.environ))
     if arguments and arguments[0] in SUBCOMMANDS:
         return _subcommand(arguments[0], arguments[1:])
     from commands import scheduler  # the simulation needs none of what this imports
@@ -127,7 +132,12 @@ def _complete(given: argparse.Namespace) -> int:
     """Every sub-command's parser is asked: the only command that imports all of them."""
     from commands.operate import completion
 
-    return completion.tell(given.shell, {name: _parts(name)[0] for name in sorted(SUBCOMMANDS)})
+    return completion.tell(given.shell, _adders())
+
+
+def _adders() -> dict[str, Add]:
+    named = {name: _parts(name)[0] for name in sorted(SUBCOMMANDS) if name != "check"}
+    return {**named, "check": lambda _: None}
 
 
 if __name__ == "__main__":
