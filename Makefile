@@ -35,7 +35,7 @@ help:
 	@echo "make upgrade   a newer catalog on a simulated cluster of AGENTS=$(AGENTS) in five fault sets (SEED=$(SEED))"
 	@echo "make crash-points  kill the scheduler between any two of its steps (POINTS=$(POINTS), all or a number; PART=$(PART) SEED=$(SEED))"
 	@echo "make mutants   SAMPLE=$(SAMPLE) small wrongs in domain/ and protocol/, and whether tests see them (SEED=$(SEED))"
-	@echo "make docs      renew the parts of docs/ that are made from the code"
+	@echo "make docs      renew the parts of docs/ that are made from the code, and build the site"
 	@echo "make zipapp    dist/scaleio-scheduler.pyz, one file that Marathon fetches"
 	@echo "make lock      renew requirements/*.txt (UPGRADE=1: to the newest versions)"
 	@echo "make lab       tests on booted hosts with real agents (root; LONG=1: those that take long, too)"
@@ -75,7 +75,8 @@ crash-points:
 	@$(RUN) -m tools.crash_points --points "$(POINTS)" --part "$(PART)" --seed "$(SEED)"
 
 docs:
-	@$(RUN) -m tools.docs
+	@$(TEST) -m tools.docs
+	@sh tools/venv.sh docs && $(PYTHON) -m tools.docs_site
 
 zipapp:
 	@$(TEST) -m tools.zipapp

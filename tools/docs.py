@@ -8,6 +8,7 @@ from typing import Final
 
 from domain.agent import NEXT, Phase, Signal
 from domain.conditions import KINDS
+from install_steps.catalog import PLAN
 from settings import docs_table
 from tools import docs_metrics
 
@@ -17,6 +18,10 @@ PHASES_BEGIN: Final = "```mermaid\nstateDiagram-v2\n"
 PHASES_END: Final = "\n\n<!-- end of what `make docs` writes -->\n"
 CONDITIONS_BEGIN: Final = "| Condition | Severity | Means | Delay | Over after | What to do |\n"
 CONDITIONS_END: Final = "\n\n<!-- end of the conditions -->\n"
+LIFE_BEGIN: Final = "| Phase | Leads to |\n"
+LIFE_END: Final = "\n\n<!-- end of the phases -->\n"
+STEPS_BEGIN: Final = "| Step | For | At most |\n"
+STEPS_END: Final = "\n\n<!-- end of the steps -->\n"
 ASIDE: Final = (Signal.DOUBT, Signal.GONE, Signal.BROKEN, Signal.HOLD, Signal.DRAIN)
 
 
@@ -34,6 +39,23 @@ def renewed() -> dict[str, str]:
     return {
         "flags.md": _replaced(flags, FLAGS_BEGIN, "\n\n", docs_table().strip("\n")),
         "operations.md": _replaced(operations, PHASES_BEGIN, PHASES_END, phases()),
+        "how-it-works.md": _replaced(
+            _replaced(
+                (DOCS / "how-it-works.md").read_text(encoding="utf-8"),
+                LIFE_BEGIN,
+                LIFE_END,
+                life(),
+            ),
+            STEPS_BEGIN,
+            STEPS_END,
+            steps(),
+        ),
+        "troubleshooting.md": _replaced(
+            (DOCS / "troubleshooting.md").read_text(encoding="utf-8"),
+            CONDITIONS_BEGIN,
+            CONDITIONS_END,
+            conditions(),
+        ),
         "monitoring/index.md": _replaced(
             (DOCS / "monitoring" / "index.md").read_text(encoding="utf-8"),
             docs_metrics.BEGIN,
@@ -63,6 +85,29 @@ def phases() -> str:
         (target,) = {NEXT[phase][signal] for phase in starts}
         lines.append(f"| {signal.value} | {target.value} | {_named(starts)} |")
     return "\n".join(lines)
+
+
+def life() -> str:
+    """Where each phase can go, and by what."""
+    rows = []
+    for phase, row in NEXT.items():
+        ways: dict[str, list[str]] = {}
+        for signal, after in row.items():
+            if after is not phase:
+                ways.setdefault(after.value, []).append(signal.value)
+        told = "; ".join(f"{after} ({', '.join(by)})" for after, by in ways.items())
+        rows.append(f"| {phase.value} | {told} |")
+    return LIFE_BEGIN + "\n".join(["|---|---|", *rows])
+
+
+def steps() -> str:
+    """The installation's steps in their order, with the time that each may take."""
+    rows = [
+        f"| `{step.name}` | {', '.join(sorted(step.scope)) or 'every agent'} "
+        f"| {step.timeout_s / 60:g} min |"
+        for step in PLAN
+    ]
+    return STEPS_BEGIN + "\n".join(["|---|---|---|", *rows])
 
 
 def conditions() -> str:
