@@ -213,6 +213,7 @@ class Service(FrontDesk):
             board=board,
             wall=outside.chance.wall,
             verbs=settings.scaleio_gateway_maintenance,
+            mode=settings.mode,
         )
         self.poller = GatewayPoller(
             evacuations=self.evacuations,

@@ -10,16 +10,20 @@ from typing import Final, assert_never
 
 import attrs
 import structlog
+import trio
 
-from actors.board import Board, Leaving
+from actors import messages
+from actors.board import AgentSnapshot, Board, Leaving
 from actors.journal import Journal
 from actors.ports import Gateway
 from domain import evacuation, records
 from domain.agent import Phase
 from domain.evacuation import KINDS, Order, OrdersRecord
 from domain.joining import Wait
+from domain.removal import OBSERVED
+from domain.rollout import SNAPSHOT_AGE_MAX_S
 from domain.storage import StorageSnapshot
-from protocol.gateway.errors import GatewayRefusedError
+from protocol.gateway.errors import GatewayProtocolError, GatewayRefusedError
 
 ORDERS_MAX: Final = 64
 _GIVEN_UP: Final = frozenset({Phase.RETIRED.value, Phase.DRAINING.value})
@@ -35,6 +39,7 @@ class Evacuations:
     journal: Journal
     board: Board
     wall: Callable[[], float]
+    mode: str = "run"  # observe: nothing is removed
     verbs: tuple[str, ...] = ()  # of the release, to enter and to leave maintenance; () none
     orders: tuple[Order, ...] = ()
     _why: dict[str, str] = attrs.field(factory=dict)  # object id -> what it waits for
@@ -45,6 +50,8 @@ class Evacuations:
 
     async def obey(self, word: str, kind: str, object_id: str) -> tuple[int, str]:
         """HTTP status and a sentence. Raises GatewayError."""
+        if self.mode == "observe" and word != "keep":
+            return 409, OBSERVED
         match word:
             case "remove":
                 return await self.take(kind, object_id)
@@ -63,10 +70,11 @@ class Evacuations:
                 "them with -scaleio.gateway.maintenance=ENTER,LEAVE"
             )
         storage = await self.gateway.snapshot()
-        why_not = evacuation.may_rest(storage, sds_id) if enters else ""
+        why_not = (_away(self.board) or evacuation.may_rest(storage, sds_id)) if enters else ""
         if why_not:
             return 409, why_not
         log.info("storage", act="maintenance", on=sds_id, enters=enters)
+        self._outdate()
         try:
             await self.gateway.sds_maintenance(sds_id=sds_id, verb=self.verbs[not enters])
         except GatewayRefusedError as refused:
@@ -107,6 +115,7 @@ class Evacuations:
         """One act for the first order that may act; what the others wait for is shown."""
         wanted = _wanted(self.board, storage)
         acted, ended = False, set[str]()
+        waits = OBSERVED if self.mode == "observe" else _away(self.board)
         for order in self.orders:
             act = evacuation.next_act(storage, order, wanted)
             match act:
@@ -115,6 +124,8 @@ class Evacuations:
                     ended.add(order.id)
                 case Wait(sentence=sentence):
                     self._why[order.id] = sentence
+                case _ if waits:
+                    self._why[order.id] = waits
                 case _ if acted:
                     self._why[order.id] = "another removal is under way"
                 case _:
@@ -127,10 +138,21 @@ class Evacuations:
     async def _act(self, order: Order, act: evacuation.Change) -> None:
         log.info("storage", act=type(act).__name__, on=repr(act))
         self._why[order.id] = "it is being removed: its data moves to the others"
+        self._outdate()
         try:
             await self._call(act)
         except GatewayRefusedError as refused:
             self._why[order.id] = f"the storage cluster refuses it: {refused}"
+        except GatewayProtocolError as error:  # of this order: the others may go on
+            self._why[order.id] = f"this Gateway does not do it: {error}"
+
+    def _outdate(self) -> None:
+        """No host reboots on a look from before this: the next look tells what it has changed."""
+        seen = self.board.gateway
+        if seen.storage is not None:
+            taken_at = seen.storage.taken_at - SNAPSHOT_AGE_MAX_S
+            storage = attrs.evolve(seen.storage, taken_at=taken_at)
+            self.board.gateway = attrs.evolve(seen, storage=storage)
 
     async def _call(self, act: evacuation.Change) -> None:
         match act:
@@ -148,9 +170,15 @@ class Evacuations:
                 assert_never(act)
 
     async def _keep(self, orders: tuple[Order, ...]) -> None:
-        """Stored before it is acted on."""
-        record = records.encode(OrdersRecord(orders=orders)) if orders else None
-        await self.journal.save({records.ORDERS_KEY: record})
+        """Stored before it is acted on; what is called off ends at once."""
+        self.orders = tuple(one for one in self.orders if one in orders)
+        try:
+            await self.journal.save(_record(orders))
+        except trio.Cancelled:
+            # It may be written yet, and was told to be refused: what is in force comes after it.
+            after = messages.Save(changes=_record(self.orders), done=trio.Event())
+            self.journal.mailbox.offer(after)
+            raise
         self.orders = orders
         self._why = {one.id: self._why.get(one.id, "") for one in orders}
         self._show()
@@ -171,6 +199,19 @@ class Evacuations:
             self.board.touch()
 
 
+def _record(orders: tuple[Order, ...]) -> Mapping[str, bytes | None]:
+    kept = records.encode(OrdersRecord(orders=orders)) if orders else None
+    return {records.ORDERS_KEY: kept}
+
+
+def _away(board: Board) -> str:
+    """A host that reboots may still look healthy: nobody else is taken away beside it."""
+    for host, agent in sorted(board.agents.items()):
+        if agent.phase == Phase.REBOOTING.value or agent.missing:
+            return f"{host} reboots on our account: wait until it is back and whole"
+    return ""
+
+
 def _wanted(board: Board, storage: StorageSnapshot) -> Mapping[str, str]:
     """Object id -> the agent that has it, or would make it anew."""
     found: dict[str, str] = {}
@@ -182,13 +223,22 @@ def _wanted(board: Board, storage: StorageSnapshot) -> Mapping[str, str]:
         sds = storage.sds_at(agent.address)
         sdc = storage.sdc_by_guid(agent.facts.sdc_guid) if agent.facts is not None else None
         ids = [one.id for one in (sds, sdc) if one is not None]
-        named = set()
+        joins = agent.phase == Phase.JOINING.value
+        named = set(agent.claimed if joins else ())  # what is named or claimed would be added again
         for wish in agent.layout.provides:
-            pool_id = pools.get((wish.domain, wish.pool), "")
-            ids.append(pool_id)
-            if wish.devices is not None:  # what is named would be added again
-                named.add(pool_id)
+            ids.append(pools.get((wish.domain, wish.pool), ""))
+            named.update(wish.devices or ())
         if sds is not None:
-            ids += [d.id for d in storage.devices_of(sds.id) if d.pool_id in named]
+            ids += [d.id for d in storage.devices_of(sds.id) if d.path in _aliases(agent, named)]
         found.update((one, host) for one in ids if one)
     return found
+
+
+def _aliases(agent: AgentSnapshot, named: set[str]) -> frozenset[str]:
+    """Every name under which the host knows the disks that are named."""
+    found = set(named)
+    for disk in agent.facts.disks if agent.facts is not None else ():
+        names = {disk.path, disk.by_id, *disk.links} - {""}
+        if names & named:
+            found |= names
+    return frozenset(found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import trio
+
 from actors import messages, questions
 from actors.board import AgentSnapshot, Board
 from actors.closing import FrameworkCloser
@@ -16,7 +18,6 @@ from domain import inbox, reboots, words
 from domain.closing import Wish
 
 PATIENCE_S: Final = 20.0  # an answer comes when it is stored
-LOOK_PATIENCE_S: Final = 60.0  # a look at the Gateway may be under way
 
 
 class FrontDesk:
@@ -58,9 +59,11 @@ class FrontDesk:
         """An operator's word about an object of the storage cluster; answered when stored."""
         return await questions.ask(
             self.poller_box,
-            lambda a: messages.StorageOrder(kind=kind, id=object_id, word=word, answer=a),
+            lambda a: messages.StorageOrder(
+                kind=kind, id=object_id, word=word, answer=a, asked_at=trio.current_time()
+            ),
             who="the gateway poller",
-            patience_s=LOOK_PATIENCE_S,
+            patience_s=messages.ORDER_PATIENCE_S,
         )
 
     async def _ask_gate(

@@ -15,6 +15,7 @@ from actors.board import Board, GatewaySnapshot
 from actors.evacuations import Evacuations
 from actors.mailbox import Mailbox
 from actors.messages import (
+    ORDER_PATIENCE_S,
     GateInbox,
     HealthInbox,
     Look,
@@ -95,11 +96,14 @@ class GatewayPoller:
         if self.evacuations is None:
             message.answer(503, "orders are not possible here")
             return
+        if trio.current_time() > message.asked_at + ORDER_PATIENCE_S:
+            return  # who asked was told that nothing was done
         try:
             with trio.fail_after(CALL_PATIENCE_S):
                 told = await self.evacuations.obey(message.word, message.kind, message.id)
         except (GatewayError, trio.TooSlowError) as error:
-            told = 503, f"the Gateway does not do it: {error}"
+            why = str(error) or "neither store nor Gateway answered in time"
+            told = 503, f"nothing is done: {why}"
         message.answer(*told)
         self._next_poll = trio.current_time()
 

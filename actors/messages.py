@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
 import trio
@@ -283,6 +285,9 @@ class Refresh:
     newer_than: float
 
 
+ORDER_PATIENCE_S: Final = 60.0  # a look at the Gateway may be under way
+
+
 @attrs.frozen(kw_only=True)
 class StorageOrder:
     """An operator's word about an object of the storage cluster; answered when it is stored.
@@ -294,6 +299,7 @@ class StorageOrder:
     id: str
     word: str
     answer: Callable[[int, str], None]
+    asked_at: float = math.inf  # run's clock: who asked waits for ORDER_PATIENCE_S
 
 
 PollerInbox = StorageRequest | Refresh | StorageOrder

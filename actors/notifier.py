@@ -107,10 +107,19 @@ class Notifier:
         while True:
             scene = self._scene()
             desk.account, message, again = notices.look(desk.account, scene, self.policy)
+            if message is None and desk.failures:
+                self._nothing_left(desk)
             if message is None or scene.now < desk.rests_until:
                 await self._wait(again if message is None else desk.rests_until)
             else:
                 await self._tell(desk, message)
+
+    def _nothing_left(self, desk: Desk) -> None:
+        """What could not be told is over: nobody knows whether the receiver is well, or cares."""
+        desk.failures, desk.rests_until = 0, -math.inf
+        desk.shown = attrs.evolve(desk.shown, last_error="")
+        desk.enter("waiting")
+        self._show()
 
     async def _wait(self, at: float) -> None:
         """Until that time, or until the board shows other conditions."""

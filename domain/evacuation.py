@@ -90,7 +90,8 @@ def name_of(storage: StorageSnapshot, kind: str, object_id: str) -> str:
 def next_act(storage: StorageSnapshot, order: Order, wanted: Mapping[str, str]) -> Act:
     """What comes next. `wanted`: object id -> which agent has it, or wants it to be there."""
     if not name_of(storage, order.kind, order.id):
-        return Gone()
+        # An MDM cluster that is not whole may list nothing at all.
+        return Gone() if storage.mdm_normal else Wait(_is_not_well(storage))
     why_not = _is_not_well(storage) or _is_wanted(storage, order, wanted)
     if why_not:
         return Wait(why_not)
@@ -142,9 +143,11 @@ def _is_wanted(storage: StorageSnapshot, order: Order, wanted: Mapping[str, str]
 
 def _device(storage: StorageSnapshot, device: DeviceState) -> Act:
     pool = next((p for p in storage.pools if p.id == device.pool_id), None)
-    why_not = "" if pool is None else _has_no_room(storage, pool, device)
+    if pool is None:
+        return Wait(f"in which pool {device.path} is, the storage cluster does not tell")
+    why_not = _has_no_room(storage, pool, device)
     for other in storage.sds:
-        if not why_not and not other.good:
+        if not why_not and not other.whole:
             why_not = f"SDS {other.name} is not healthy ({other.detail})"
     return Wait(why_not) if why_not else RemoveDevice(device.id, device.path)
 
@@ -155,7 +158,7 @@ def _has_no_room(storage: StorageSnapshot, pool: PoolState, device: DeviceState)
     if not volumes and not pool.in_use_kb:
         return ""
     units = {s.id: s.fault_set_id or s.id for s in storage.sds}
-    others = [d for d in storage.devices if d.pool_id == pool.id and d.id != device.id]
+    others = [d for d in storage.devices if d.pool_id == pool.id and d.id != device.id and d.good]
     left = len({units.get(d.sds_id, d.sds_id) for d in others})
     if left < FAULT_UNITS_MIN:
         return (

@@ -178,5 +178,6 @@ def doubts(storage: StorageSnapshot, agents: Iterable[AgentView]) -> Mapping[str
             found[agent.host] = Doubted(why=why, repair=True)
         sdc = storage.sdc_by_guid(agent.sdc_guid) if agent.sdc_guid else None
         if agent.sdc_guid and (sdc is None or not sdc.connected):
-            found[agent.host] = Doubted(why="its SDC is not connected to the MDM")
+            # What is said of its SDS bounds its repairs.
+            found.setdefault(agent.host, Doubted(why="its SDC is not connected to the MDM"))
     return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
 
-from domain.storage import PoolState, StorageSnapshot
+from domain.storage import PoolState, SdsState, StorageSnapshot
 
 NAME_TAIL_CHARACTERS: Final = 18  # with a dash and 12 hex digits: 31, the most a name may have
 
@@ -206,14 +206,28 @@ def _serve(storage: StorageSnapshot, spec: JoinSpec) -> Act:
             f"SDS {sds.name} at {spec.address} serves another protection domain than "
             f"{spec.domain}; an SDS can't be moved: remove it there first, or name its domain"
         )
-    for one in spec.addresses:
-        if one.ip not in sds.roles:
-            return AddSdsAddress(sds.id, one.ip, one.role)
-        if sds.roles[one.ip] != one.role:
-            return SetSdsRole(sds.id, one.ip, one.role)
+    if (change := _next_address(spec.addresses, sds)) is not None:
+        return change
     if not sds.good:
         return Wait(f"SDS {sds.name} is not healthy yet ({sds.detail})")
     return _give_devices(storage, spec, sds.id, pools) or Joined(sds.id)
+
+
+def _next_address(wanted: Iterable[SdsAddress], sds: SdsState) -> AddSdsAddress | SetSdsRole | None:
+    """New addresses first, then wider roles, then narrower ones: it is reached all the while."""
+    for one in wanted:
+        if one.ip not in sds.roles:
+            return AddSdsAddress(sds.id, one.ip, one.role)
+    changed = [one for one in wanted if sds.roles[one.ip] != one.role]
+    for one in changed:
+        if one.role == "all":
+            return SetSdsRole(sds.id, one.ip, one.role)
+    for one in changed:
+        if sds.roles[one.ip] != "all":  # from one use to the other: by way of both
+            return SetSdsRole(sds.id, one.ip, "all")
+    for one in changed:
+        return SetSdsRole(sds.id, one.ip, one.role)
+    return None
 
 
 def _give_devices(

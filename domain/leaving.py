@@ -121,9 +121,11 @@ def may_leave(storage: StorageSnapshot, sds: SdsState, *, gone: bool = False) ->
         return f"the MDM cluster is not normal ({storage.mdm_detail})"
     if not storage.data_is_whole:
         return "data is degraded, failed, or being moved or rebuilt"
+    if sds.in_maintenance:
+        return f"SDS {sds.name} is in maintenance: its data is not moved before it has left that"
     for other in storage.sds:
         away = gone and other.disconnected
-        if other.id != sds.id and other.domain_id == sds.domain_id and not (other.good or away):
+        if other.id != sds.id and other.domain_id == sds.domain_id and not (other.whole or away):
             return f"SDS {other.name} of the same protection domain is not healthy ({other.detail})"
     for pool in storage.pools:
         why_not = _pool_keeps(storage, pool, sds, gone=gone)
@@ -141,7 +143,7 @@ def _pool_keeps(storage: StorageSnapshot, pool: PoolState, sds: SdsState, *, gon
     if not leaving or not (volumes or pool.in_use_kb):
         return ""
     units = {s.id: s.fault_set_id or s.id for s in storage.sds}
-    left = {units.get(d.sds_id, d.sds_id) for d in devices if d.sds_id not in out}
+    left = {units.get(d.sds_id, d.sds_id) for d in devices if d.sds_id not in out and d.good}
     if len(left) < FAULT_UNITS_MIN:
         return (
             f"pool {pool.name} holds volumes ({_names(volumes)}) and needs devices in "

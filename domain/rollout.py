@@ -182,7 +182,7 @@ def unit_down(storage: StorageSnapshot, mine: SdsState, others: Sequence[Rebooti
         if sds.id == mine.id or sds.domain_id != mine.domain_id:
             continue
         same_unit = _same_unit(sds, mine)
-        if not sds.good and not same_unit:
+        if not sds.whole and not same_unit:
             return f"SDS {sds.name} of the same protection domain is not healthy ({sds.detail})"
         if not same_unit and any(other.address in sds.addresses for other in others):
             return f"SDS {sds.name} of the same protection domain is rebooting"

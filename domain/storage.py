@@ -67,6 +67,11 @@ class SdsState:
     read_kbps: int = 0  # all its devices, copies and rebuilds included
     write_kbps: int = 0
 
+    @property
+    def whole(self) -> bool:
+        """It serves its copies: one in maintenance is well, and does not."""
+        return self.good and not self.in_maintenance
+
 
 @attrs.frozen(kw_only=True)
 class DeviceState:

@@ -5,11 +5,13 @@ Releases differ in what they send; unset fields are null or absent, states are o
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 Text = str | None
 Texts = list[Text] | None
-Count = int | None
+Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
 
 
 class Shape(msgspec.Struct, rename="camel", frozen=True, kw_only=True):

@@ -403,10 +403,12 @@ def test_the_addresses_of_an_sds_get_their_roles_and_hold_the_hosts_own() -> Non
     assert isinstance(made, CreateSds)
     assert made.addresses == two.addresses
     one = attrs.evolve(SDS, roles={"10.0.0.1": "all"})
-    assert next_act(attrs.evolve(WHOLE, sds=(one,)), two) == SetSdsRole("s1", "10.0.0.1", "sdcOnly")
-    half = attrs.evolve(SDS, roles={"10.0.0.1": "sdcOnly"})
-    assert next_act(attrs.evolve(WHOLE, sds=(half,)), two) == AddSdsAddress(
+    assert next_act(attrs.evolve(WHOLE, sds=(one,)), two) == AddSdsAddress(
         "s1", "10.9.0.1", "sdsOnly"
+    ), "it is reached by the other SDSs all the while"
+    half = attrs.evolve(SDS, roles={"10.0.0.1": "all", "10.9.0.1": "sdsOnly"})
+    assert next_act(attrs.evolve(WHOLE, sds=(half,)), two) == SetSdsRole(
+        "s1", "10.0.0.1", "sdcOnly"
     )
     refused = next_act(WHOLE, attrs.evolve(SPEC, addresses=(SdsAddress(ip="10.9.0.1"),)))
     assert isinstance(refused, Refuse)
