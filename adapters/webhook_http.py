@@ -66,6 +66,8 @@ class HttpNotices:
             *(_address(ALERTMANAGER, base, base + ALERTS_PATH) for base in alertmanagers),
         ]
         for address in addresses:
+            if address.receiver.kind == ALERTMANAGER:
+                continue  # its path is no secret, and stands in ordinary words
             redactor.add(Secret(address.url))
             path = address.url.partition("://")[2].partition("/")[2]
             if len(path) >= PATH_SECRET_MIN:
@@ -89,11 +91,14 @@ class HttpNotices:
         body = body_of(receiver, message, framework)
         try:
             with trio.fail_after(ATTEMPT_S):
-                return await self._post(address.url, body, headers)
-        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
-            sent = not isinstance(error, (*_NOT_SENT, httpx.InvalidURL))
+                answer = await self._post(address.url, body, headers)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, trio.TooSlowError) as error:
+            # A host name that no resolver takes is a ValueError of the codec's.
+            sent = not isinstance(error, (*_NOT_SENT, httpx.InvalidURL, ValueError))
             # The library's own error names the address: it is not handed on.
             raise NoticeUnreachableError(self.redactor(_say(error)), sent=sent) from None
+        # A webhook's answer may repeat parts of its address, which may be a secret.
+        return answer if receiver.kind == ALERTMANAGER else attrs.evolve(answer, detail="")
 
     async def _own_headers(self, receiver: Receiver, message: Message) -> dict[str, str]:
         if receiver.kind == ALERTMANAGER:

@@ -18,6 +18,7 @@ from typing import Final
 import attrs
 import msgspec
 
+from domain.conditions import KINDS
 from domain.told import STORED_TEXT_MAX, Key, Ledger, Said, rank
 
 WEBHOOK: Final = "webhook"
@@ -30,7 +31,8 @@ OBJECTS_MAX: Final = 100
 
 REFRESH_S: Final = 60.0  # Alertmanager ends what it has not heard of for 5 minutes
 GRACE_S: Final = 60.0  # after a start: conditions need time to be found again
-SLOW_S: Final[Mapping[str, float]] = {"waiting-long": 3660.0}  # stands after an hour of waiting
+# What needs a history of its own to be found again: an hour of waiting, a trend over an hour.
+SLOW_S: Final[Mapping[str, float]] = {"waiting-long": 3660.0, "filling-fast": 4500.0}
 LOOKS_S: Final = 30.0  # from a look at the Gateway to conditions that rest on it
 LOOK_AGAIN_S: Final = 10.0
 CRASHED_S: Final = 120.0  # nobody waits longer for the message in hand to be known again
@@ -198,10 +200,12 @@ def look(account: Account, scene: Scene, policy: Policy) -> tuple[Account, Messa
 
 def certain_at(said: Said, scene: Scene) -> float:
     """When the absence of a stored condition means that it is over."""
-    at = scene.started + SLOW_S.get(said.name, GRACE_S)
+    kind = KINDS.get(said.name)
+    needs_s = max(SLOW_S.get(said.name, 0.0), LOOKS_S + (kind.raise_s if kind is not None else 0.0))
+    at = scene.started + max(GRACE_S, needs_s)
     if said.name not in WITHOUT_GATEWAY:
         known = scene.storage_since
-        at = math.inf if known is None else max(at, known + LOOKS_S)
+        at = math.inf if known is None else max(at, known + needs_s)
     return at if scene.looked else max(at, scene.now + LOOK_AGAIN_S)
 
 

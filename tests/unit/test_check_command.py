@@ -12,11 +12,20 @@ from typing import Any
 
 import attrs
 import pytest
+import structlog
 
 import cli
 from domain import preflight
 from domain.storage import DomainState, PoolState, StorageSnapshot
 from tests.scheduler_process import ROOT, free_ports, wait_for
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command sets the log up for its process, which is ours here."""
+    yield
+    structlog.reset_defaults()
+
 
 PASSWORD = "Quite-Another-Pass-7"
 

@@ -30,7 +30,7 @@ def sandbox(tmp_path: Path, repository: Path) -> Path:
     catalog = (repository / "docs/catalog-example.json").read_text(encoding="utf-8")
     (tmp_path / "catalog.json").write_text(catalog, encoding="utf-8")
     for secret in ("gateway-password", "rest-token"):
-        (tmp_path / secret).write_text("correct horse battery staple\n", encoding="utf-8")
+        (tmp_path / secret).write_text("correct-horse-battery-staple\n", encoding="utf-8")
     return tmp_path
 
 
@@ -55,7 +55,7 @@ def test_its_command_line_is_accepted_by_the_scheduler(
     assert parsed.rest_port == 31007
     assert parsed.master_urls == ("http://leader.mesos:5050",)
     assert parsed.warnings == ()
-    assert parsed.scaleio_password.reveal() == "correct horse battery staple"
+    assert parsed.scaleio_password.reveal() == "correct-horse-battery-staple"
     assert parsed.rest_token
     assert read_catalog(parsed.catalog) is not None
 
