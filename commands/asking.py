@@ -26,9 +26,12 @@ def token_of(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise AskError(f"--token-file {path} cannot be read: {error}") from None
+    named = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
+    # NAME TOKEN, or TOKEN: the scheduler's own file will do.
+    token = named[0][-1] if named and len(named[0]) <= 2 else text
     if not token or not token.isprintable() or not token.isascii():
         raise AskError(
             f"--token-file {path} holds no token: one line of printable text is expected"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import cli
-from commands.asking import AskError
+from commands.asking import AskError, token_of
 from commands.operate import link, tables, verbs
 from commands.operate.completion import SHELLS
 from tests.unit.test_openapi_cases import Server, running
@@ -31,6 +31,12 @@ def token(tmp_path: Path) -> str:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n", encoding="utf-8")
     return str(file)
+
+
+def test_the_schedulers_own_file_of_tokens_will_do(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("# operators\nann 0123456789abcdef\nbob fedcba9876543210\n", encoding="utf-8")
+    assert token_of(file) == "0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
