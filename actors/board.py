@@ -82,6 +82,7 @@ class Board:
     limits: Limits = NO_LIMITS  # what the storage cluster can hold, as the operator says
     described: Mapping[str, PoolSpec] = attrs.field(factory=dict)  # pools of the layout file
     hosts: dict[str, str] = attrs.field(factory=dict)  # agent id -> host
+    at_rest: set[str] = attrs.field(factory=set)  # agent ids: ready, and nothing is on its way
     next_in_line: frozenset[str] = frozenset()  # hosts that the gate lets work next
     gate_verdicts: dict[str, str] = attrs.field(factory=dict)  # host -> why no place or reboot yet
     deactivated: tuple[str, ...] = ()  # hosts whose agents we have deactivated for their reboot
@@ -121,8 +122,13 @@ class Board:
         await self._changed.wait()
 
     def post_agent(self, snapshot: AgentSnapshot) -> None:
-        note_agent(self.agents.get(snapshot.host), snapshot, self.chronicle, self.wall)
+        before = self.agents.get(snapshot.host)
+        note_agent(before, snapshot, self.chronicle, self.wall)
         self.agents[snapshot.host] = snapshot
+        if before is not None:
+            self.at_rest.discard(before.agent_id)
         if snapshot.agent_id:
             self.hosts[snapshot.agent_id] = snapshot.host
+            if snapshot.at_rest:
+                self.at_rest.add(snapshot.agent_id)
         self.touch()

@@ -89,7 +89,8 @@ class Mailbox(Generic[T]):
         vitals.handled += 1
         vitals.last_message = type(message).__name__
         vitals.last_message_at = now
-        vitals.recent.append((now, message))  # frozen: rendered only when somebody looks
+        brief = getattr(message, "brief", None)  # what is large is not kept for who may look
+        vitals.recent.append((now, message if brief is None else brief()))
 
     def snapshot(self) -> ActorSnapshot:
         vitals = self.vitals

@@ -280,7 +280,7 @@ class MasterLink:
                 alive_at = trio.current_time()
             for record in reader.feed(chunk):
                 alive_at = trio.current_time()
-                event = events.decode_event(record, role=self.session.info.role)
+                event = events.decode_event(record)
                 if isinstance(event, events.Subscribed):
                     silence_s = event.heartbeat_s * HEARTBEAT_MISSES_MAX
                 verdict = await self._event(generation, event)

@@ -12,8 +12,20 @@ import trio
 from domain.closing import Wish
 from domain.joining import JoinSpec
 from protocol.mesos.calls import Call, Task
-from protocol.mesos.events import Event
+from protocol.mesos.events import Event, Offers
 from protocol.mesos.operator import AgentSeen
+
+NAMED_MAX: Final = 20
+
+
+@attrs.frozen(kw_only=True)
+class Brief:
+    """What introspection keeps of a message that is large. `first`: some of the hosts in it."""
+
+    what: str
+    count: int
+    first: tuple[str, ...] = ()
+
 
 # -- journal: awaited, never dropped ------------------------------------------------------------
 
@@ -52,6 +64,13 @@ class FromMaster:
     generation: int
     event: Event
     at: float  # when it was read, on the run's clock
+
+    def brief(self) -> FromMaster | Brief:
+        """Offers hold the bytes that they came in: 15 MB for ten thousand agents."""
+        if not isinstance(self.event, Offers):
+            return self
+        hosts = tuple(one.hostname for one in self.event.offers[:NAMED_MAX])
+        return Brief(what="OFFERS", count=len(self.event.offers), first=hosts)
 
 
 @attrs.frozen(kw_only=True)
@@ -153,6 +172,10 @@ class AgentsListed:
 
     agents: tuple[AgentSeen, ...]
     recovered: frozenset[str] = frozenset()  # known to the registry, not yet back
+
+    def brief(self) -> Brief:
+        hosts = tuple(one.hostname for one in self.agents[:NAMED_MAX])
+        return Brief(what="GET_AGENTS", count=len(self.agents), first=hosts)
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,8 @@ asks about tasks by its task book.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final, assert_never
 
 import attrs
@@ -16,11 +17,10 @@ import structlog
 import trio
 
 from actors.board import Board
+from actors.introductions import Introductions
 from actors.inverse_offers import InverseOffers
 from actors.mailbox import Mailbox
 from actors.messages import (
-    AgentLost,
-    AgentOffered,
     BrokerInbox,
     CallResult,
     FromMaster,
@@ -42,6 +42,8 @@ from domain.agent import parse_task_id
 from domain.inbox import AgentInbox
 from domain.offers import Match, Matching, match
 from protocol.mesos import calls, events
+from protocol.mesos.errors import RemoteMesosError
+from protocol.mesos.offered import Offer, Sketch
 
 REFUSE_REST_S: Final = 5.0  # what is left of an offer that a task was put on
 TICK_S: Final = 1.0
@@ -54,14 +56,6 @@ EARLIER_LIFE: Final = "the master is asked first which tasks of ours run there"
 NO_OFFER_YET: Final = "no offer of this agent is held; Mesos is asked for one"
 
 log = structlog.get_logger()
-
-
-@attrs.frozen
-class Held:
-    """An offer, and when it arrived on the run's clock."""
-
-    offer: events.Offer
-    at: float
 
 
 @attrs.frozen
@@ -88,10 +82,12 @@ class OfferBroker:
     adopted: Callable[[], bool] = lambda: False  # the framework is older than its store
     generation: int = 0
     subscribed: bool = False
-    offers: dict[str, Held] = attrs.field(factory=dict)
+    offers: dict[str, Sketch] = attrs.field(factory=dict)
+    offers_at: float = 0.0  # when the oldest of them arrived, on the run's clock
     wants: WantBook = attrs.field(factory=WantBook)
     book: TaskBook = attrs.field(init=False)
     inverse: InverseOffers = attrs.field(init=False)
+    introductions: Introductions = attrs.field(init=False)
     flow: OfferFlow = attrs.field(init=False)
     met: dict[str, float] = attrs.field(factory=dict)  # agent id -> first offer here
     launched: dict[str, Launched] = attrs.field(factory=dict)  # by task id
@@ -102,6 +98,7 @@ class OfferBroker:
     def __attrs_post_init__(self) -> None:
         self.book = TaskBook(self.chance)
         self.inverse = InverseOffers(self.board, self.wall)
+        self.introductions = Introductions(self.board, self.roster)
         self.flow = OfferFlow(
             board=self.board,
             wants=self.wants,
@@ -164,7 +161,7 @@ class OfferBroker:
             case events.Update():
                 self._update(message.event)
             case events.Failure(agent_id=agent_id, executor_id=""):
-                self.roster.offer(AgentLost(agent_id=agent_id))
+                self.introductions.lost(agent_id)
             case events.Failure() | events.Heartbeat() | events.Unknown():
                 pass
             case events.ErrorEvent():
@@ -177,42 +174,40 @@ class OfferBroker:
         self.subscribed = True
         self.offers.clear()
         self.met.clear()
+        self.introductions.afresh()
         self.inverse.void()
         self.wants.afresh(trio.current_time())
         self.book.subscribed(trio.current_time())
         if self.flow.suppressed and self.wants:
             self.flow.suppressed = False  # SUBSCRIBE said so already; the next revive corrects it
 
-    async def _offered(self, offers: tuple[events.Offer, ...], at: float) -> None:
+    async def _offered(self, offers: tuple[Sketch, ...], at: float) -> None:
         tally = self.board.offers
         self.board.offers = attrs.evolve(tally, received=tally.received + len(offers))
-        for offer in offers:
-            self.offers[offer.offer_id] = Held(offer, at)
-            seen = AgentOffered(
-                agent_id=offer.agent_id,
-                hostname=offer.hostname,
-                ip=offer.ip,
-                port=offer.port,
-                attributes=offer.attributes,
-            )
-            self.roster.offer(seen)
+        if not self.offers:
+            self.offers_at = at
+        self.offers.update({one.id.value: one for one in offers})
         if offers:
             # Masters before 1.5 forget it with the stream: it has to be said again.
             self.flow.suppressed = False
         await self._match(offers)
+        await self.introductions.of(offers, known=self._known())
+
+    def _known(self) -> AbstractSet[str]:
+        """Agents that are the same as before: where the master's list tells of any change."""
+        return self.board.at_rest if self.may_suppress() else frozenset()
 
     def _void(self, count: int) -> None:
         tally = self.board.offers
         self.board.offers = attrs.evolve(tally, void=tally.void + count)
 
-    async def _match(self, offers: tuple[events.Offer, ...]) -> None:
+    async def _match(self, offers: tuple[Sketch, ...]) -> None:
         """Answer all of `offers` now: a task, or a DECLINE with a filter that fits."""
         now = trio.current_time()
-        for offer in offers:
-            self.met.setdefault(offer.agent_id, now)
-        wanted = self.wants.of_agents(offer.agent_id for offer in offers)
-        needs = [self.flow.need(one.want) for one in wanted if self._may_begin(one, now)]
-        found = match(needs, offers, now_s=self.wall())
+        if self.adopted():
+            for offer in offers:
+                self.met.setdefault(offer.agent_id.value, now)
+        found = self._found(offers, now)
         for one in found.matches:
             await self._accept(one)
         for host, verdict in found.verdicts.items():
@@ -221,8 +216,23 @@ class OfferBroker:
             if unmet is not None:
                 unmet.judged(now)
         if offers:
-            self.board.answers.append(answer_of(found, self.wall()))
-        await self._decline(found)
+            self.board.answers.append(answer_of(found, len(offers), self.wall()))
+        await self._decline(offers)
+
+    def _found(self, offers: tuple[Sketch, ...], now: float) -> Matching:
+        """Only what somebody wants is read whole."""
+        if not self.wants:
+            return Matching(matches=(), left=(), verdicts={})
+        whole: list[Offer] = []
+        for offer in offers:
+            if self.wants.names(offer.agent_id.value):
+                try:
+                    whole.append(offer.whole(self.role))
+                except RemoteMesosError as error:
+                    log.warning("an offer is not understood", reason=str(error))
+        wanted = self.wants.of_agents(offer.agent_id for offer in whole)
+        needs = [self.flow.need(one.want) for one in wanted if self._may_begin(one, now)]
+        return match(needs, whole, now_s=self.wall())
 
     def _may_begin(self, wanted: Wanted, now: float) -> bool:
         """False while an agent may run a task of a life whose store was lost.
@@ -260,20 +270,23 @@ class OfferBroker:
         )
         await self._answer(accept)
 
-    async def _decline(self, found: Matching) -> None:
-        by_time: dict[float, list[str]] = {}
-        for offer in found.left:
-            by_time.setdefault(self.flow.refuse_s(offer), []).append(offer.offer_id)
-        for refuse_s, ids in by_time.items():
+    async def _decline(self, offers: tuple[Sketch, ...]) -> None:
+        """All of them that are not accepted."""
+        left: Iterable[Sketch] = offers
+        if len(self.offers) != len(offers):
+            left = (one for one in offers if one.id.value in self.offers)
+        for pause_s, ids in self.flow.sorted(left).items():
             for start in range(0, len(ids), calls.DECLINE_IDS_MAX):
                 part = tuple(ids[start : start + calls.DECLINE_IDS_MAX])
-                await self._answer(calls.Decline(offer_ids=part, refuse_s=refuse_s))
+                await self._answer(calls.Decline(offer_ids=part, refuse_s=pause_s))
 
     async def _answer(self, call: calls.Accept | calls.Decline) -> None:
         """From here on its offers are not ours any more."""
-        held = [self.offers.pop(one, None) for one in call.offer_ids]
-        oldest = min((one.at for one in held if one is not None), default=None)
-        await self.writer.put(Send(call=call, generation=self.generation, offered_at=oldest))
+        for offer_id in call.offer_ids:
+            self.offers.pop(offer_id, None)
+        await self.writer.put(
+            Send(call=call, generation=self.generation, offered_at=self.offers_at)
+        )
 
     async def _send(self, call: calls.Call) -> None:
         await self.writer.put(Send(call=call, generation=self.generation))
@@ -384,7 +397,7 @@ class OfferBroker:
         if not self.subscribed:
             return
         if self.offers:  # a crash came in between: the ledger is answered all the same
-            await self._match(tuple(held.offer for held in self.offers.values()))
+            await self._match(tuple(self.offers.values()))
         now = trio.current_time()
         for due in self.book.due(now):
             await self._send(due)

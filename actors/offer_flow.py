@@ -7,7 +7,7 @@ wait for (docs/app-framework-development-guide.md of Mesos).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -18,7 +18,8 @@ from actors.messages import Want
 from actors.want_book import OFFERLESS_S, WantBook, Wanted
 from domain.offers import Matching, Need, blocked_by, why_not_offered
 from domain.pace import Pace
-from protocol.mesos import calls, events
+from protocol.mesos import calls
+from protocol.mesos.offered import Sketch
 
 REFUSE_NEXT_S: Final = 2.0  # the next in line, and who is not known yet
 REFUSE_SOON_S: Final = 5.0  # an agent at work wants an offer again shortly
@@ -39,16 +40,16 @@ REASONS_SHOWN: Final = 5
 log = structlog.get_logger()
 
 
-def answer_of(found: Matching, unix: float) -> OfferAnswer:
-    """What became of one event's offers. Costs by the wants, not by the offers."""
+def answer_of(found: Matching, offers: int, unix: float) -> OfferAnswer:
+    """What became of one event with so many offers. Costs by the wants, not by the offers."""
     unfit = Counter(found.verdicts.values())
     why = dict(unfit.most_common(REASONS_SHOWN))
-    idle = len(found.left) - unfit.total()
+    idle = offers - sum(len(one.offers) for one in found.matches) - unfit.total()
     if idle > 0:
         why[NOTHING_WANTED] = idle
     return OfferAnswer(
         at=unix,
-        offers=len(found.left) + sum(len(one.offers) for one in found.matches),
+        offers=offers,
         accepted=tuple(one.need.host for one in found.matches),
         why=why,
     )
@@ -80,17 +81,33 @@ class OfferFlow:
             role=self.role,
         )
 
-    def refuse_s(self, offer: events.Offer) -> float:
+    def refuse_s(self, agent_id: str) -> float:
         """For how long; by how soon this agent will want another task.
 
         While a task runs, too: the offer may be of what it has just freed, before we know.
         """
-        shown = self.board.agents.get(self.board.hosts.get(offer.agent_id, ""))
-        if shown is None or shown.host in self.board.next_in_line:
+        board = self.board
+        shown = board.agents.get(board.hosts.get(agent_id, ""))
+        if shown is None or shown.host in board.next_in_line:
             return REFUSE_NEXT_S
         if shown.task_id or shown.working or shown.phase in BUSY:
             return REFUSE_SOON_S
         return REFUSE_IDLE_S if self.may_suppress() else REFUSE_LONG_S
+
+    def sorted(self, offers: Iterable[Sketch]) -> dict[float, list[str]]:
+        """Ids of those offers by how long they are refused for."""
+        resting = self.board.at_rest if self.may_suppress() else frozenset()
+        found: dict[float, list[str]] = {}
+        rest: list[str] = []
+        for offer in offers:
+            agent_id = offer.agent_id.value
+            if agent_id in resting:  # of ten thousand, nearly all
+                rest.append(offer.id.value)
+            else:
+                found.setdefault(self.refuse_s(agent_id), []).append(offer.id.value)
+        if rest:
+            found.setdefault(REFUSE_IDLE_S, []).extend(rest)
+        return found
 
     def _blocked(self, wanted: Wanted) -> str:
         seen = self.board.seen.get(wanted.want.task.agent_id)

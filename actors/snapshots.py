@@ -11,12 +11,13 @@ from typing import Final
 
 import attrs
 
-from domain.agent import Run
+from domain.agent import Phase, Run
 from domain.facts import Facts
 from domain.layout import Layout
 from domain.storage import StorageSnapshot
 
 REPR_CHARACTERS_MAX: Final = 100_000
+READY: Final = Phase.READY.value
 HOLD_BOUNDS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -69,6 +70,12 @@ class AgentSnapshot:
     held_by: str = ""  # operator, rollout, observe
     removal: str = ""  # the stage of its removal, if it is being removed
     restored: bool = False  # as the store had it; its actor has decided nothing yet
+
+    @property
+    def at_rest(self) -> bool:
+        """Ready, with its keeper, and nothing on its way: its offers are of no use to us."""
+        busy = self.restored or self.working or bool(self.task_id) or self.lost_at > 0
+        return self.phase == READY and self.keeper_healthy and not busy
 
 
 @attrs.frozen(kw_only=True)

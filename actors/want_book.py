@@ -80,6 +80,9 @@ class WantBook:
         for wanted in self:
             wanted.blocked(now)
 
+    def names(self, agent_id: str) -> bool:
+        return agent_id in self._by_agent
+
     def of_agents(self, agent_ids: Iterable[str]) -> list[Wanted]:
         hosts = [self._by_agent.get(agent_id) for agent_id in dict.fromkeys(agent_ids)]
         return [self._by_host[host] for host in hosts if host is not None]

@@ -14,6 +14,8 @@ import attrs
 import httpcore
 import httpx
 
+from adapters.wide_reads import WideReads
+
 CONNECT_TIMEOUT_S: Final = 10.0  # a master in the same site answers in milliseconds
 
 _ERRORS: Final[tuple[tuple[type[Exception], type[httpx.HTTPError]], ...]] = (
@@ -116,6 +118,8 @@ def make_client(
 
     `read_timeout_s=None` is for the event stream only: its heartbeat deadline is the caller's.
     """
+    if read_timeout_s is None:
+        network_backend = WideReads(network_backend or httpcore.TrioBackend())
     pool = httpcore.AsyncConnectionPool(
         ssl_context=ssl_context,
         max_connections=connections_max,

@@ -13,7 +13,7 @@ import attrs
 
 from domain.maintenance import closed
 from protocol.mesos.calls import Taken
-from protocol.mesos.events import Offer
+from protocol.mesos.offered import Offer
 from protocol.mesos.operator import AgentSeen
 from protocol.mesos.resources import MILLI
 

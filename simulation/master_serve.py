@@ -20,6 +20,7 @@ import attrs
 import trio
 
 from simulation.http_server import Handler, serve_connection
+from simulation.master_play import Player
 from simulation.mesos import SimulatedMesos
 from simulation.mesos_values import Address, version_of
 
@@ -76,6 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most N offers in one OFFERS event; 0: all of a pass in one",
     )
+    parser.add_argument(
+        "--play",
+        type=float,
+        metavar="SECONDS",
+        help="a still cluster that only offers: all agents once and after each REVIVE, and for so "
+        "long without pause; GET /play tells how fast they were answered",
+    )
     parser.add_argument("--mesos-version", default="1.11.0", metavar="VERSION")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
 
@@ -131,9 +139,14 @@ async def run(namespace: argparse.Namespace) -> int:
         if namespace.offers_per_event < 0:
             raise ArgumentError(f"--offers-per-event={namespace.offers_per_event}: negative")
         _check_version(namespace.mesos_version)
-        _allow_files(namespace.agents)
+        if namespace.play is not None and not (namespace.agents and 0 <= namespace.play < math.inf):
+            raise ArgumentError(f"--play={namespace.play:g}: needs agents, and no negative time")
         listeners = await _open(host, port)
         shown = WILDCARDS.get(host, host)
+        if namespace.play is not None:
+            await _play(namespace, shown, listeners)
+            return 0
+        _allow_files(namespace.agents)
         agent_listeners = [await _open(shown, 0) for _ in range(namespace.agents)]
     except ArgumentError as error:
         sys.stderr.write(f"simulate-master: {error}\n")
@@ -147,6 +160,32 @@ async def run(namespace: argparse.Namespace) -> int:
     )
     await _serve(mesos, shown, listeners, agent_listeners)
     return 0
+
+
+async def _play(
+    namespace: argparse.Namespace, shown: str, listeners: list[trio.SocketListener]
+) -> None:
+    player = Player(
+        agents=namespace.agents,
+        per_event=min(namespace.offers_per_event or namespace.agents, namespace.agents),
+        play_s=namespace.play,
+        address=shown,
+        version=namespace.mesos_version,
+    )
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            serve = partial(_serve_one, player.handle)
+            await nursery.start(trio.serve_listeners, serve, listeners)
+            _say_where(shown, listeners)
+            async for _ in signals:
+                break
+            nursery.cancel_scope.cancel(reason="a signal asks to stop")
+
+
+def _say_where(shown: str, listeners: list[trio.SocketListener]) -> None:
+    place = f"[{shown}]" if ":" in shown else shown
+    sys.stdout.write(f"simulated Mesos master: http://{place}:{_port(listeners)}\n")
+    sys.stdout.flush()
 
 
 def _check_version(text: str) -> None:
@@ -172,9 +211,7 @@ async def _serve(
             await nursery.start(mesos.run)
             serve = partial(_serve_one, mesos.master_handler)
             await nursery.start(trio.serve_listeners, serve, listeners)
-            place = f"[{shown}]" if ":" in shown else shown
-            sys.stdout.write(f"simulated Mesos master: http://{place}:{_port(listeners)}\n")
-            sys.stdout.flush()
+            _say_where(shown, listeners)
             async for _ in signals:
                 break
             nursery.cancel_scope.cancel(reason="a signal asks to stop")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -16,11 +15,12 @@ import attrs
 from protocol.mesos import fields
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.fields import JsonObject
-from protocol.mesos.resources import Resource, usable
+from protocol.mesos.offered import Sketch, decode_offers
 
 HEARTBEAT_S: Final = 15.0  # hard-coded in masters; 1.0.0 does not tell it
 HEARTBEAT_S_MIN: Final = 1.0
 HEARTBEAT_S_MAX: Final = 300.0  # a silent stream must be noticed within the hour
+_OFFERS: Final = b'{"type":"OFFERS"'
 ERROR_MAX: Final = 400  # characters of an ERROR that people read
 TERMINAL: Final = frozenset(
     {
@@ -45,28 +45,8 @@ class Subscribed:
 
 
 @attrs.frozen(kw_only=True)
-class Offer:
-    """One agent's resources for one role. `url` is host:port of the agent's own HTTP API.
-
-    `unavailable_from_s` is the unix time of a posted maintenance window; the window lasts
-    `unavailable_for_s`, or for ever where that is None.
-    """
-
-    offer_id: str
-    agent_id: str
-    hostname: str
-    ip: str
-    port: int
-    role: str
-    resources: tuple[Resource, ...]
-    attributes: Mapping[str, str]
-    unavailable_from_s: float | None = None
-    unavailable_for_s: float | None = None
-
-
-@attrs.frozen(kw_only=True)
 class Offers:
-    offers: tuple[Offer, ...]
+    offers: tuple[Sketch, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -161,26 +141,27 @@ Event = (
 )
 
 
-def decode_event(record: bytes, *, role: str) -> Event:
-    """One RecordIO record as a value; `role` is the one whose reservations we may use.
+def decode_event(record: bytes) -> Event:
+    """One RecordIO record as a value; of offers only the ids (see protocol.mesos.offered).
 
     Raises RemoteMesosError when it is no event at all.
     """
+    if record.startswith(_OFFERS):  # as every master writes it: large, so read once
+        return Offers(offers=decode_offers(record))
     raw = fields.parse_object(record, "an event")
     kind = raw.get("type")
     if not isinstance(kind, str):
         raise RemoteMesosError(f"an event without a type: {record[:80]!r}")
     with fields.malformed(f"{fields.shown(kind)[:40]} event"):
-        return _decode(kind, raw, role)
+        return _decode(kind, raw, record)
 
 
-def _decode(kind: str, raw: JsonObject, role: str) -> Event:
+def _decode(kind: str, raw: JsonObject, record: bytes) -> Event:
     match kind:
         case "HEARTBEAT":
             return Heartbeat()
         case "OFFERS":
-            listed = fields.objects(fields.required(raw, "offers"), "offers")
-            return Offers(offers=tuple(_offer(one, role) for one in listed))
+            return Offers(offers=decode_offers(record))
         case "UPDATE":
             return _update(fields.required(fields.required(raw, "update"), "status"))
         case "SUBSCRIBED":
@@ -224,24 +205,6 @@ def _subscribed(raw: JsonObject) -> Subscribed:
     )
 
 
-def _offer(raw: JsonObject, role: str) -> Offer:
-    address = fields.inner(fields.inner(raw, "url"), "address")
-    window = fields.inner(raw, "unavailability")
-    allocated = fields.text(fields.inner(raw, "allocation_info"), "role", "")
-    return Offer(
-        offer_id=fields.identifier(raw, "id"),
-        agent_id=fields.identifier(raw, "agent_id"),
-        hostname=fields.text(raw, "hostname"),
-        ip=fields.text(address, "ip", ""),
-        port=fields.port(address, "port"),
-        role=allocated or role,
-        resources=usable(fields.objects(raw, "resources"), role=role),
-        attributes=attributes_of(raw.get("attributes")),
-        unavailable_from_s=fields.seconds(window, "start"),
-        unavailable_for_s=fields.seconds(window, "duration"),
-    )
-
-
 def _inverse_offer(raw: JsonObject) -> InverseOffer:
     address = fields.inner(fields.inner(raw, "url"), "address")
     window = fields.inner(raw, "unavailability")
@@ -276,50 +239,3 @@ def _uuid(text: str) -> str:
     except binascii.Error as error:
         raise ValueError(f"uuid {text[:40]!r}") from error
     return text
-
-
-def attributes_of(raw: object) -> dict[str, str]:
-    """Agent attributes as text: the first of equal names wins; a number has no needless `.0`.
-
-    RANGES become `1-5,9-9`. Mesos turns numeric-looking text into SCALAR, so both are read.
-    What is no attribute is left out.
-    """
-    found: dict[str, str] = {}
-    for entry in raw if isinstance(raw, list) else ():
-        name = entry.get("name") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or name.strip() in found:
-            continue
-        value = _attribute(entry)
-        if value is not None:
-            found[name.strip()] = value
-    return found
-
-
-def _attribute(entry: JsonObject) -> str | None:
-    try:
-        match entry.get("type"):
-            case "TEXT":
-                return fields.text(fields.required(entry, "text"), "value")
-            case "SCALAR":
-                value = fields.required(entry, "scalar").get("value")
-                number = fields.finite(value)
-                return None if number is None else _number(number)
-            case "RANGES":
-                listed = fields.objects(fields.required(entry, "ranges"), "range")
-                return ",".join(f"{_end(pair, 'begin')}-{_end(pair, 'end')}" for pair in listed)
-            case _:
-                return None
-    except ValueError:
-        return None
-
-
-def _end(pair: JsonObject, name: str) -> int:
-    value = pair.get(name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"'{name}' must be a whole number")  # noqa: TRY004 - malformed, not misused
-    return value
-
-
-def _number(value: float) -> str:
-    """A whole number in all its digits: it may be a name that only looks like one."""
-    return str(int(value)) if value.is_integer() else f"{value:.15g}"

@@ -13,8 +13,8 @@ import msgspec
 
 from protocol.mesos import fields
 from protocol.mesos.amounts import seconds_out
+from protocol.mesos.attributes import attributes_of
 from protocol.mesos.errors import RemoteMesosError
-from protocol.mesos.events import attributes_of
 from protocol.mesos.fields import JsonObject
 from protocol.mesos.resources import reserved_sums, sums
 

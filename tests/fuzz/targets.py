@@ -17,6 +17,7 @@ import attrs
 
 from protocol.mesos import calls, events, operator, session
 from protocol.mesos.errors import RemoteMesosError
+from protocol.mesos.offered import Offer, Sketch
 from protocol.mesos.recordio import RecordReader
 from protocol.mesos.resources import MILLI, Resource
 
@@ -86,6 +87,10 @@ def sane(value: object) -> None:
                 sane(inner)
         case None | bool() | int():
             pass
+        case Sketch():
+            sane((value.id.value, value.agent_id.value, value.hostname))
+            with refusable():
+                sane((value.where(), value.whole(ROLE)))
         case _:
             demand(attrs.has(type(value)), f"a value of type {type(value).__name__}")
             for inner in attrs.astuple(value, recurse=False):  # type: ignore[arg-type]
@@ -127,7 +132,7 @@ def _records(pieces: list[bytes]) -> tuple[list[bytes], bool]:
 
 def event(data: bytes) -> None:
     with refusable():
-        found = events.decode_event(data, role=ROLE)
+        found = events.decode_event(data)
         sane(found)
         if isinstance(found, events.Subscribed):
             demand(1.0 <= found.heartbeat_s <= 300.0, f"heartbeat {found.heartbeat_s}")
@@ -136,10 +141,11 @@ def event(data: bytes) -> None:
             one_line(found.message)
         if isinstance(found, events.Offers):
             for offer in found.offers:
-                _accepted(offer)
+                with refusable():
+                    _accepted(offer.whole(ROLE))
 
 
-def _accepted(offer: events.Offer) -> None:
+def _accepted(offer: Offer) -> None:
     """What was offered can be taken: it comes back as it was, and is read as it was."""
     demand(0 < offer.port < 65536, f"port {offer.port}")
     taken = tuple(calls.Taken(one, one.amount_milli) for one in offer.resources)

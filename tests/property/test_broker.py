@@ -49,7 +49,7 @@ class Ledger:
                     for n, (agent, cpus) in enumerate(listed)
                 ]
                 now = trio.current_time()
-                self.offered.update({one.offer_id: (here.generation, now) for one in made})
+                self.offered.update({one.id.value: (here.generation, now) for one in made})
                 await here.offered(*made)
             case ("want", int(agent), int(number)):
                 await here.tell(want(agent, number))

@@ -42,7 +42,7 @@ def test_every_target_has_a_seed_and_every_seed_holds() -> None:
 
 def test_the_seeds_are_what_masters_sent_and_are_taken_as_such() -> None:
     kinds = {
-        type(events.decode_event(seed[1:], role="*"))
+        type(events.decode_event(seed[1:]))
         for seed in SEEDS
         if targets.name_of(seed) == "event" and b"[[[" not in seed
     }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from domain.offers import Matching, Need, match
 from protocol.mesos.calls import Taken
-from protocol.mesos.events import Offer
+from protocol.mesos.offered import Offer
 from protocol.mesos.resources import Resource, milli, usable, wire
 
 AGENTS = ("S0", "S1", "S2")

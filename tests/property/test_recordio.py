@@ -144,7 +144,7 @@ def test_what_a_header_announces_costs_nothing_until_it_comes() -> None:
 @given(st.binary(max_size=200))
 def test_any_record_is_an_event_or_a_remote_error(record: bytes) -> None:
     try:
-        decode_event(record, role="scaleio")
+        decode_event(record)
     except RemoteMesosError:
         return
 
@@ -165,6 +165,6 @@ def test_any_json_under_an_event_type_is_an_event_or_a_remote_error(
 
     body = msgspec.json.encode({"type": kind, kind.lower(): inner})
     try:
-        decode_event(body, role="scaleio")
+        decode_event(body)
     except RemoteMesosError:
         return

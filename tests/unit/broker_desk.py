@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import attrs
+import msgspec
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -26,28 +27,30 @@ from actors.offer_broker import OfferBroker
 from actors.supervision import supervise
 from domain.inbox import AgentInbox
 from protocol.mesos import calls, events
-from protocol.mesos.resources import usable
+from protocol.mesos.offered import Named, Sketch
 from tests.unit.actor_doubles import box, rng
 
 C = TypeVar("C")
 NOW_S = 1e9  # unix seconds at the beginning
 
 
-def offer(number: int, agent: int = 1, *, cpus: float = 1.0, mem: float = 1024.0) -> events.Offer:
+def offer(number: int, agent: int = 1, *, cpus: float = 1.0, mem: float = 1024.0) -> Sketch:
     raw = [
         {"name": name, "type": "SCALAR", "scalar": {"value": value}}
         for name, value in (("cpus", cpus), ("mem", mem))
     ]
-    return events.Offer(
-        offer_id=f"O{number}",
-        agent_id=f"S{agent}",
+    return Sketch(
+        id=Named(f"O{number}"),
+        agent_id=Named(f"S{agent}"),
         hostname=f"a{agent}",
-        ip=f"10.0.0.{agent}",
-        port=5051,
-        role="scaleio",
-        resources=usable(raw, role="scaleio"),
-        attributes={},
+        url=written({"address": {"ip": f"10.0.0.{agent}", "port": 5051}}),
+        resources=written(raw),
+        allocation_info=written({"role": "scaleio"}),
     )
+
+
+def written(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
 def want(agent: int = 1, number: int = 1, *, mem_milli: int = 512_000) -> Want:
@@ -98,7 +101,7 @@ class Desk:
     async def event(self, event: events.Event) -> None:
         await self.tell(FromMaster(generation=self.generation, event=event, at=trio.current_time()))
 
-    async def offered(self, *offers: events.Offer) -> None:
+    async def offered(self, *offers: Sketch) -> None:
         await self.event(events.Offers(offers=offers))
 
     async def subscribe(self) -> None:

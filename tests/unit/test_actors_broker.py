@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -38,9 +39,10 @@ from domain import inbox
 from domain.offers import Matching, Need, match
 from domain.storage import StorageSnapshot
 from protocol.mesos import calls, events
+from protocol.mesos.offered import Offer
 from protocol.mesos.operator import AgentSeen
 from tests.unit.actor_doubles import drained
-from tests.unit.broker_desk import NOW_S, Desk, desk, offer, update, want
+from tests.unit.broker_desk import NOW_S, Desk, desk, offer, update, want, written
 
 TASK = "a1.sds.1.0badcafe"
 
@@ -142,7 +144,7 @@ async def test_a_crash_strands_no_offer(
 
     def crashing(
         needs: Iterable[Need],
-        there: Sequence[events.Offer],
+        there: Sequence[Offer],
         *,
         now_s: float,
     ) -> Matching:
@@ -152,6 +154,7 @@ async def test_a_crash_strands_no_offer(
 
     monkeypatch.setattr(offer_broker, "match", crashing)
     async with desk() as here:
+        await here.tell(want(mem_milli=9_000_000))
         await here.offered(offer(1))
         assert here.broker.mailbox.vitals.restarts == 1
         await trio.sleep(10.0)
@@ -664,7 +667,11 @@ async def test_nothing_is_begun_on_an_agent_that_goes_down_soon(autojump_clock: 
     async with desk() as here:
         await here.tell(want())
         soon = NOW_S + trio.current_time() + 600.0
-        await here.offered(attrs.evolve(offer(1), unavailable_from_s=soon, unavailable_for_s=60.0))
+        window = {
+            "start": {"nanoseconds": round(soon * 1e9)},
+            "duration": {"nanoseconds": 60_000_000_000},
+        }
+        await here.offered(msgspec.structs.replace(offer(1), unavailability=written(window)))
         assert not here.accepts()
         assert here.declines()[0].offer_ids == ("O1",)
         verdict = here.broker.board.verdicts["a1"]

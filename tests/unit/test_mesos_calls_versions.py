@@ -215,9 +215,9 @@ def test_a_recorded_reservation_of_our_role_is_used_and_given_up_in_its_form() -
     reserved = [
         resource
         for record in RecordReader().feed((CAPTURES / "operations.recordio.bin").read_bytes())
-        if isinstance(event := decode_event(record, role="eng"), Offers)
+        if isinstance(event := decode_event(record), Offers)
         for offer in event.offers
-        for resource in offer.resources
+        for resource in offer.whole("eng").resources
         if resource.role == "eng"
     ]
     [resource] = reserved

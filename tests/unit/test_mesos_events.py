@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+import attrs
 import msgspec
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from protocol.mesos import events
 from protocol.mesos.errors import RemoteMesosError
-from protocol.mesos.events import Offer, Update, decode_event
+from protocol.mesos.events import Update, decode_event
+from protocol.mesos.offered import Offer
 from protocol.mesos.recordio import RecordReader
 from tests.unit.sim_mesos import CAPTURES, Json
 
@@ -35,7 +37,7 @@ def records(name: str) -> list[bytes]:
 
 
 def event(kind: str, **fields: object) -> events.Event:
-    return decode_event(json.dumps({"type": kind, **fields}).encode(), role="scaleio")
+    return decode_event(json.dumps({"type": kind, **fields}).encode())
 
 
 def offer_of(*resources: Json, **more: object) -> Offer:
@@ -48,7 +50,7 @@ def offer_of(*resources: Json, **more: object) -> Offer:
     }
     found = event("OFFERS", offers={"offers": [raw]})
     assert isinstance(found, events.Offers)
-    return found.offers[0]
+    return found.offers[0].whole("scaleio")
 
 
 def scalar(name: str, value: float, **more: object) -> Json:
@@ -67,13 +69,13 @@ def test_there_are_recordings_of_every_event_that_we_act_on() -> None:
 def test_every_recorded_event_decodes_to_its_kind(name: str) -> None:
     for record in records(name):
         kind = json.loads(record)["type"]
-        assert type(decode_event(record, role="*")) is KINDS.get(kind, events.Unknown)
+        assert type(decode_event(record)) is KINDS.get(kind, events.Unknown)
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_recorded_updates_keep_what_we_decide_on(name: str) -> None:
     for record in records(name):
-        found = decode_event(record, role="*")
+        found = decode_event(record)
         if not isinstance(found, Update):
             continue
         raw = json.loads(record)["update"]["status"]
@@ -87,8 +89,10 @@ def test_recorded_updates_keep_what_we_decide_on(name: str) -> None:
 @pytest.mark.parametrize("name", STREAMS)
 def test_recorded_offers_show_plain_resources_and_where_the_agent_listens(name: str) -> None:
     for record in records(name):
-        found = decode_event(record, role="*")
-        for offer in found.offers if isinstance(found, events.Offers) else ():
+        found = decode_event(record)
+        for sketch in found.offers if isinstance(found, events.Offers) else ():
+            offer = sketch.whole("*")
+            assert attrs.asdict(sketch.where()).items() <= attrs.asdict(offer).items()
             amounts = {r.name: r.amount_milli for r in offer.resources}
             assert set(amounts) <= {"cpus", "mem", "disk"}, "no ports, nothing that is no scalar"
             assert amounts["cpus"] > 0
@@ -98,9 +102,9 @@ def test_recorded_offers_show_plain_resources_and_where_the_agent_listens(name: 
 
 
 def test_a_maintenance_window_is_seen_in_the_offer() -> None:
-    found = [decode_event(r, role="*") for r in records("inverse_offers.recordio.bin")]
+    found = [decode_event(r) for r in records("inverse_offers.recordio.bin")]
     windows = {
-        offer.unavailable_from_s
+        offer.whole("*").unavailable_from_s
         for event_ in found
         if isinstance(event_, events.Offers)
         for offer in event_.offers
@@ -110,7 +114,7 @@ def test_a_maintenance_window_is_seen_in_the_offer() -> None:
 
 
 def test_an_inverse_offer_names_the_agent_and_the_window() -> None:
-    decoded = [decode_event(r, role="*") for r in records("inverse_offers.recordio.bin")]
+    decoded = [decode_event(r) for r in records("inverse_offers.recordio.bin")]
     [asked] = [
         one
         for event_ in decoded
@@ -118,11 +122,11 @@ def test_an_inverse_offer_names_the_agent_and_the_window() -> None:
         for one in event_.offers
     ]
     [offer] = {
-        one.agent_id: one
+        whole.agent_id: whole
         for event_ in decoded
         if isinstance(event_, events.Offers)
         for one in event_.offers
-        if one.unavailable_from_s is not None
+        if (whole := one.whole("*")).unavailable_from_s is not None
     }.values()
     assert (asked.agent_id, asked.hostname, asked.ip) == (offer.agent_id, "agent1.test", offer.ip)
     assert asked.offer_id.endswith("-O77")
@@ -158,7 +162,7 @@ def test_since_when_an_agent_is_unreachable_is_told_with_the_state() -> None:
     [*_, found] = [
         one
         for record in records("agent_lost_partition_aware.recordio.bin")
-        if isinstance(one := decode_event(record, role="*"), Update)
+        if isinstance(one := decode_event(record), Update)
     ]
     assert found.state == "TASK_UNREACHABLE"
     assert found.unreachable_at_s is not None
@@ -166,7 +170,7 @@ def test_since_when_an_agent_is_unreachable_is_told_with_the_state() -> None:
 
 
 def test_subscribed_tells_id_heartbeat_and_version_of_the_master() -> None:
-    found = decode_event(records("heartbeats.recordio.bin")[0], role="*")
+    found = decode_event(records("heartbeats.recordio.bin")[0])
     assert isinstance(found, events.Subscribed)
     assert found.heartbeat_s == 15.0
     assert found.master_version == "1.11.0"
@@ -294,12 +298,12 @@ def test_a_failure_names_agent_or_executor() -> None:
 )
 def test_what_is_no_event_is_the_masters_fault(record: bytes) -> None:
     with pytest.raises(RemoteMesosError):
-        decode_event(record, role="*")
+        decode_event(record)
 
 
 @given(st.text(max_size=40), st.dictionaries(st.text(max_size=6), st.integers(), max_size=3))
 def test_any_unknown_type_with_any_fields_is_harmless(kind: str, fields: dict[str, int]) -> None:
     if kind in {*KINDS, "RESCIND_INVERSE_OFFER"}:
         return
-    found = decode_event(msgspec.json.encode({**fields, "type": kind}), role="*")
+    found = decode_event(msgspec.json.encode({**fields, "type": kind}))
     assert found == events.Unknown(kind=kind)

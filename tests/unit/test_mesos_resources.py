@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.mesos.events import attributes_of
+from protocol.mesos.attributes import attributes_of
 from protocol.mesos.resources import Resource, milli, reserved_sums, sums, usable, wire
 from tests.unit.sim_mesos import Json
 from tests.unit.test_mesos_events import offer_of, scalar
