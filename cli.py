@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -59,12 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
+    if arguments in (["--version"], ["-version"]):
+        from commands.version import version
+
+        sys.stdout.write(f"{version()}\n")
+        return 0
     if arguments[:1] == ["check"]:
         from commands import check  # it has the scheduler's own flags
 
         return check.main(arguments[1:], dict(os.environ))
     if arguments and arguments[0] in SUBCOMMANDS:
         return _subcommand(arguments[0], arguments[1:])
+    gc.disable()  # see commands.collecting
     from commands import scheduler  # the simulation needs none of what this imports
 
     return scheduler.main(arguments, dict(os.environ))

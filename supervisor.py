@@ -337,7 +337,7 @@ class Service(FrontDesk):
         await self.journal.save({})
 
     def _start_actors(self, edge: trio.Nursery) -> None:
-        self.household.start(edge)
+        edge.start_soon(self.household.start, edge, lambda: self.board.link.state == "subscribed")
         for box, run in (
             (self.broker_box.vitals, self.broker.run),
             (self.gate_box.vitals, self.gate.run),

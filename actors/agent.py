@@ -112,7 +112,7 @@ class AgentActor:
             return await self.mailbox.receive()
         with trio.move_on_at(wake_at):
             return await self.mailbox.receive()
-        self._repost()
+        await self._repost()
         return inbox.Tick()
 
     def _plan_anew(self) -> None:
@@ -192,11 +192,13 @@ class AgentActor:
         host, links = self.agent.record.host, self.links
         match effect:
             case effects.Launch():
-                self._post(effect.task_id, effect.step, effect.agent_id)
+                await self._post(effect.task_id, effect.step, effect.agent_id)
             case effects.Withdraw():
-                self._broker(messages.GiveBack(host=host, task_id=effect.task_id, dead=effect.dead))
+                await self._broker(
+                    messages.GiveBack(host=host, task_id=effect.task_id, dead=effect.dead)
+                )
             case effects.Track():
-                self._broker(
+                await self._broker(
                     messages.TrackTask(host=host, task_id=effect.task_id, agent_id=effect.agent_id)
                 )
             case effects.Acknowledge():
@@ -205,7 +207,9 @@ class AgentActor:
                 )
                 await links.writer.put(messages.Send(call=call))
             case effects.Kill():
-                self._broker(messages.KillTask(task_id=effect.task_id, agent_id=effect.agent_id))
+                await self._broker(
+                    messages.KillTask(task_id=effect.task_id, agent_id=effect.agent_id)
+                )
             case effects.ReadOutput():
                 self._in_background(effect)
             case effects.AskSlot():
@@ -231,10 +235,9 @@ class AgentActor:
             case _:
                 assert_never(effect)
 
-    def _broker(self, message: messages.BrokerInbox) -> None:
-        """Full means overloaded: the note is not lost for good, the agent posts it again."""
-        if not self.links.broker.offer(message):
-            log.warning("the broker's mailbox is full", host=self.agent.record.host)
+    async def _broker(self, message: messages.BrokerInbox) -> None:
+        """Waits for room: the broker waits for no agent. Ten thousand may begin at once."""
+        await self.links.broker.put(message)
 
     def _unsent(self) -> TaskRef | KeeperRef | None:
         """What is wanted and not heard of: the broker knows whether it is on its way."""
@@ -245,13 +248,13 @@ class AgentActor:
             return keeper
         return None
 
-    def _repost(self) -> None:
+    async def _repost(self) -> None:
         wanted = self._unsent()
         if wanted is not None:
             step = wanted.step if isinstance(wanted, TaskRef) else KEEPER
-            self._post(wanted.task_id, step, wanted.agent_id)
+            await self._post(wanted.task_id, step, wanted.agent_id)
 
-    def _post(self, task_id: str, step: str, agent_id: str) -> None:
+    async def _post(self, task_id: str, step: str, agent_id: str) -> None:
         record, installer = self.agent.record, self.links.installer
         try:
             job = installer.job(record, step)
@@ -273,7 +276,7 @@ class AgentActor:
             completion_s=job.completion_s,
             health=job.health,
         )
-        self._broker(
+        await self._broker(
             messages.Want(
                 host=record.host,
                 task=task,

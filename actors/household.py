@@ -18,6 +18,8 @@ from domain.draft import Agent
 from domain.inbox import AgentInbox
 
 AGENT_MAILBOX: Final = 64  # a busy agent has a handful; more are kept by Mesos and sent again
+STARTED_AT_ONCE: Final = 50
+LINK_PATIENCE_S: Final = 1.0
 
 
 @attrs.define
@@ -28,6 +30,7 @@ class Household:
     wall: Callable[[], float]
     actors: dict[str, AgentActor] = attrs.field(factory=dict)
     links: Links = attrs.field(init=False)
+    all_begun: trio.Event = attrs.field(factory=trio.Event, init=False)  # those of the store
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
 
     def mailbox_of(self, host: str) -> Mailbox[AgentInbox] | None:
@@ -47,10 +50,21 @@ class Household:
         """As the store has it."""
         self._make(record, stored=record)
 
-    def start(self, nursery: trio.Nursery) -> None:
-        self._nursery = nursery
-        for actor in list(self.actors.values()):
+    async def start(self, nursery: trio.Nursery, subscribed: Callable[[], bool]) -> None:
+        """A few at a time: ten thousand at once would let nobody else begin for seconds.
+
+        The subscription goes before many of them: the master counts how long we are away.
+        """
+        self._nursery, restored = nursery, list(self.actors.values())
+        with trio.move_on_after(LINK_PATIENCE_S):
+            while len(restored) > STARTED_AT_ONCE and not subscribed():
+                await self.board.wait_change()
+        for number, actor in enumerate(restored):
             nursery.start_soon(_run_agent, actor)
+            if number % STARTED_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()  # the last of them take their first step
+        self.all_begun.set()
 
     def views(self) -> list[AgentView]:
         """As the store has them: no decision stands on what a crash would take back."""

@@ -54,7 +54,7 @@ class Send:
 
 WriterInbox = Send
 
-# -- the broker ---------------------------------------------------------------------------------
+# -- the broker: awaited by the reader and by agents; it awaits none of them --------------------
 
 
 @attrs.frozen(kw_only=True)

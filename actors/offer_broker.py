@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from collections.abc import Set as AbstractSet
 from typing import Final, assert_never
 
 import attrs
@@ -47,6 +46,7 @@ from protocol.mesos.offered import Offer, Sketch
 
 REFUSE_REST_S: Final = 5.0  # what is left of an offer that a task was put on
 TICK_S: Final = 1.0
+TOGETHER_MAX: Final = 64  # messages between two looks at the clock
 SAY_EVERY_S: Final = 5.0
 ANSWERED_S: Final = 3.0  # the master answers a reconciliation at once
 UNCONFIRMED_S: Final = 300.0  # longer than an ACCEPT waits for its turn and its answer
@@ -112,8 +112,14 @@ class OfferBroker:
             message: BrokerInbox | None = None
             with trio.move_on_after(TICK_S):
                 message = await self.mailbox.receive()
-            if message is not None:
+            for _ in range(TOGETHER_MAX):
+                if message is None:
+                    break
                 await self._handle(message)
+                message = self.mailbox.receive_now()
+            else:
+                if message is not None:
+                    await self._handle(message)
             now = trio.current_time()
             if now >= self._look_at or self.offers:
                 self._look_at = now + TICK_S / 2
@@ -191,11 +197,7 @@ class OfferBroker:
             # Masters before 1.5 forget it with the stream: it has to be said again.
             self.flow.suppressed = False
         await self._match(offers)
-        await self.introductions.of(offers, known=self._known())
-
-    def _known(self) -> AbstractSet[str]:
-        """Agents that are the same as before: where the master's list tells of any change."""
-        return self.board.at_rest if self.may_suppress() else frozenset()
+        await self.introductions.of(offers, known=self.flow.resting())
 
     def _void(self, count: int) -> None:
         tally = self.board.offers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import attrs
@@ -94,9 +95,13 @@ class OfferFlow:
             return REFUSE_SOON_S
         return REFUSE_IDLE_S if self.may_suppress() else REFUSE_LONG_S
 
+    def resting(self) -> AbstractSet[str]:
+        """Agents at rest, and the same as before: where the master's list tells of any change."""
+        return self.board.at_rest if self.may_suppress() else frozenset()
+
     def sorted(self, offers: Iterable[Sketch]) -> dict[float, list[str]]:
         """Ids of those offers by how long they are refused for."""
-        resting = self.board.at_rest if self.may_suppress() else frozenset()
+        resting = self.resting()
         found: dict[float, list[str]] = {}
         rest: list[str] = []
         for offer in offers:

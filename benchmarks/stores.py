@@ -8,6 +8,7 @@ those agents, and says that their keepers run.
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ import trio
 from trio.testing import MockClock
 
 from adapters.store_sqlite import SqliteStore, run_inline
+from commands.rehearsal import catalog_text
 from commands.simulate import Options, arrived, prepare, scratch
 from domain import records
 from domain.agent import AgentRecord, KeeperRef
@@ -114,14 +116,27 @@ def attributes(number: int) -> dict[str, str]:
     """As the scheduler reads those of the player's agents."""
     return {
         "rack": f"r{number % 20}",
+        "row": f"row{number % 5}",
         "zone": f"z{number % 3}",
+        "os": "debian12",
         "scaleio-sds-pd": "default",
         "slots": str(number % 8),
     }
 
 
-def flags(store: Path, catalog: Path, master: str, password: Path) -> list[str]:
+def copy(store: Path, to: Path) -> None:
+    """A scheduler changes its store: each run has its own."""
+    for suffix in ("-wal", "-shm"):
+        to.with_name(to.name + suffix).unlink(missing_ok=True)
+    shutil.copy(store, to)
+
+
+def flags(folder: Path, store: Path, master: str) -> list[str]:
     """Those of the simulated world, for a scheduler on `store` and the player at `master`."""
+    catalog, password = folder / "catalog.json", folder / "password"
+    catalog.write_text(catalog_text())
+    password.write_text(Shape().password)
+    password.chmod(0o600)
     return [
         f"-uri={master}",
         "-hostname=scheduler.sim",

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from importlib import metadata
 from typing import Final
 
 import structlog
@@ -27,7 +26,7 @@ from adapters.gateway_tls import Seen, gateway_client, place_of
 from adapters.sandbox_http import HttpSandbox
 from adapters.store_uri import StoreChoiceError
 from adapters.store_zookeeper import ZooKeeperStore
-from commands import logs, store_helpers
+from commands import collecting, logs, store_helpers
 from commands.inputs import Inputs, read_inputs
 from commands.opening import (
     BadInputError,
@@ -40,6 +39,7 @@ from commands.opening import (
     open_tls,
 )
 from commands.original import take_over_original
+from commands.version import version
 from domain import records
 from domain.limits import NO_LIMITS
 from flags.address import own_addresses
@@ -70,6 +70,7 @@ log = structlog.get_logger()
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     reexec_without_secrets(arguments, environ)
+    collecting.hold()
     try:
         settings = parse(arguments, environ)
         if settings.store_helper:
@@ -132,13 +133,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def version() -> str:
-    try:
-        return metadata.version("scaleio-framework")
-    except metadata.PackageNotFoundError:
-        return "1.0.0"  # run from a checkout
-
-
 # -- the outside ----------------------------------------------------------------------------------
 
 
@@ -148,6 +142,7 @@ async def _run(settings: Settings, inputs: Inputs, redactor: Redactor) -> None:
         nursery.start_soon(stop_on_signals, stop)
         service = await _opened(settings, inputs, redactor, stack, stop)
         if service is not None:
+            nursery.start_soon(collecting.keep, service.household.all_begun)
             await service.run(stop)
         nursery.cancel_scope.cancel(reason="stopped")
 

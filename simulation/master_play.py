@@ -49,7 +49,7 @@ class Player:
     taken: set[str] = attrs.field(factory=set)  # agents with a task of this run
     calls: dict[str, int] = attrs.field(factory=dict)
     framework_id: str = f"{MASTER_ID}-0000"
-    role: str = "*"
+    role: str = "scaleio"
     number: int = 0
     _out: trio.MemorySendChannel[bytes] | None = None
     _room: trio.Event = attrs.field(factory=trio.Event)
@@ -85,7 +85,7 @@ class Player:
             "attributes": _attributes(agent),
             "allocation_info": {"role": self.role},
         }
-        if agent % 4 == 1:
+        if agent % 4:
             found["domain"] = _domain(agent)
         return found
 
@@ -186,8 +186,9 @@ class Player:
         known = call.get("framework_id") or info.get("id")
         roles = info.get("roles") or [info.get("role", "*")]
         self.framework_id = known["value"] if known else self.framework_id
-        self.role = roles[0]
-        self.prepare()
+        if roles[0] != self.role:
+            self.role = roles[0]
+            self.prepare()
         headers = (*JSON_TYPE, ("Mesos-Stream-Id", STREAM_ID))
         return StreamReply(headers=headers, chunks=self.stream())
 
@@ -243,7 +244,7 @@ class Player:
                 "port": 5051,
                 "attributes": _attributes(number),
                 "id": {"value": f"{MASTER_ID}-S{number}"},
-                **({"domain": _domain(number)} if number % 4 == 1 else {}),
+                **({"domain": _domain(number)} if number % 4 else {}),
             },
             "active": True,
             "version": self.version,
@@ -299,7 +300,13 @@ def _record(kind: str, body: object) -> bytes:
 
 
 def _attributes(agent: int) -> list[dict[str, Any]]:
-    texts = {"rack": f"r{agent % 20}", "zone": f"z{agent % 3}", "scaleio-sds-pd": "default"}
+    texts = {
+        "rack": f"r{agent % 20}",
+        "row": f"row{agent % 5}",
+        "zone": f"z{agent % 3}",
+        "os": "debian12",
+        "scaleio-sds-pd": "default",
+    }
     found: list[dict[str, Any]] = [
         {"name": name, "type": "TEXT", "text": {"value": value}} for name, value in texts.items()
     ]
@@ -315,7 +322,7 @@ def _domain(agent: int) -> dict[str, Any]:
 def _resources(agent: int, role: str) -> Iterator[dict[str, Any]]:
     """Of an offer to `role`; of the agent itself where that is empty."""
     extra: dict[str, Any] = {"allocation_info": {"role": role}} if role else {}
-    spans = 6 if agent % 4 == 3 else 1
+    spans = 1 if agent % 4 == 3 else 6
     ranges = [{"begin": 31000 + 100 * one, "end": 31080 + 100 * one} for one in range(spans)]
     yield {"name": "ports", "type": "RANGES", "ranges": {"range": ranges}, **extra}
     for name, amount in (("cpus", 7.5), ("mem", 30720.0), ("disk", 102400.0)):

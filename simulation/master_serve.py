@@ -172,6 +172,7 @@ async def _play(
         address=shown,
         version=namespace.mesos_version,
     )
+    player.prepare()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             serve = partial(_serve_one, player.handle)

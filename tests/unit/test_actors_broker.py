@@ -10,6 +10,7 @@ import attrs
 import msgspec
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from actors import offer_broker
@@ -658,6 +659,50 @@ async def test_nothing_wanted_for_a_minute_means_a_minute_after_the_last_task(
         await here.offered(offer(1))
         await trio.sleep(SUPPRESS_AFTER_S - 5.0)
         assert here.of(calls.Suppress) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"resources": {"cpus": 4}}, "'resources' must be a list"),
+        ({"url": {"address": {"port": True}}}, "'port' must be a port"),
+        ({"unavailability": {"start": 7}}, "'start' must be an object"),
+    ],
+)
+async def test_an_offer_that_cannot_be_read_is_declined_and_the_others_are_used(
+    autojump_clock: MockClock, broken: dict[str, object], words: str
+) -> None:
+    parts = {name: written(value) for name, value in broken.items()}
+    async with desk() as here:
+        await here.tell(want(1))
+        await here.tell(want(2))
+        with capture_logs() as logs:
+            await here.offered(msgspec.structs.replace(offer(1), **parts), offer(2, 2))
+        assert [one.offer_ids for one in here.declines()] == [("O1",)]
+        assert [one.offer_ids for one in here.accepts()] == [("O2",)]
+        assert [words in line["reason"] for line in logs if "reason" in line][:1] == [True]
+        await here.offered(offer(3))
+        assert len(here.accepts()) == 2, "the next one is good again"
+
+
+async def test_agents_at_rest_are_told_to_nobody_and_refused_for_long(
+    autojump_clock: MockClock,
+) -> None:
+    """Where the master's list tells of changes, an offer of a ready agent costs next to nothing."""
+    async with desk() as here:
+        ready = attrs.evolve(shown("a1", "ready"), agent_id="S1", keeper_healthy=True)
+        here.broker.board.post_agent(ready)
+        await here.offered(offer(1), offer(2, 2))
+        told = [
+            one.agent_id for one in drained(here.broker.roster) if isinstance(one, AgentOffered)
+        ]
+        assert told == ["S2"]
+        refused = {one.offer_ids: one.refuse_s for one in here.declines()}
+        assert refused[("O1",)] > refused[("O2",)]
+        here.broker.board.post_agent(attrs.evolve(ready, lost_at=1.0))
+        await here.offered(offer(3))
+        back = drained(here.broker.roster)
+        assert [one.agent_id for one in back if isinstance(one, AgentOffered)] == ["S1"]
 
 
 # -- maintenance ----------------------------------------------------------------------------------
