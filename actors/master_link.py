@@ -33,6 +33,7 @@ from actors.registration import Registration
 from actors.supervision import EndOfServiceError
 from protocol.mesos import calls, events, operator, session
 from protocol.mesos.errors import RemoteMesosError
+from protocol.mesos.offered import Offers
 from protocol.mesos.recordio import RecordReader
 from protocol.mesos.session import Remedy, Signal, State, Verdict, lost
 
@@ -302,7 +303,7 @@ class MasterLink:
                 return verdict
         if self.session.state is not State.SUBSCRIBED:
             return None  # before 1.5.1 a HEARTBEAT could come first
-        if isinstance(event, events.Offers) and self.is_closing():
+        if isinstance(event, Offers) and self.is_closing():
             return None  # TEARDOWN is on its way, and gives them back
         with trio.move_on_after(BROKER_PATIENCE_S) as patience:
             await self.broker.put(FromMaster(generation=generation, event=event, at=at))

@@ -12,7 +12,8 @@ import trio
 from domain.closing import Wish
 from domain.joining import JoinSpec
 from protocol.mesos.calls import Call, Task
-from protocol.mesos.events import Event, Offers
+from protocol.mesos.events import Event
+from protocol.mesos.offered import Offers
 from protocol.mesos.operator import AgentSeen
 
 NAMED_MAX: Final = 20
@@ -20,7 +21,7 @@ NAMED_MAX: Final = 20
 
 @attrs.frozen(kw_only=True)
 class Brief:
-    """What introspection keeps of a message that is large. `first`: some of the hosts in it."""
+    """What introspection keeps of a message that is large. `first`: some of what is in it."""
 
     what: str
     count: int
@@ -69,8 +70,8 @@ class FromMaster:
         """Offers hold the bytes that they came in: 15 MB for ten thousand agents."""
         if not isinstance(self.event, Offers):
             return self
-        hosts = tuple(one.hostname for one in self.event.offers[:NAMED_MAX])
-        return Brief(what="OFFERS", count=len(self.event.offers), first=hosts)
+        agents = tuple(one.agent_id.value for one in self.event.heads[:NAMED_MAX])
+        return Brief(what="OFFERS", count=len(self.event.heads), first=agents)
 
 
 @attrs.frozen(kw_only=True)

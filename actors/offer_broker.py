@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final, assert_never
 
 import attrs
@@ -16,6 +17,7 @@ import structlog
 import trio
 
 from actors.board import Board
+from actors.earlier_life import EarlierLife
 from actors.introductions import Introductions
 from actors.inverse_offers import InverseOffers
 from actors.mailbox import Mailbox
@@ -35,24 +37,22 @@ from actors.messages import (
 )
 from actors.offer_flow import OfferFlow, answer_of
 from actors.task_book import TaskBook
-from actors.want_book import WantBook, Wanted
+from actors.want_book import WantBook
 from domain import inbox
 from domain.agent import parse_task_id
 from domain.inbox import AgentInbox
 from domain.offers import Match, Matching, match
 from protocol.mesos import calls, events
 from protocol.mesos.errors import RemoteMesosError
-from protocol.mesos.offered import Offer, Sketch
+from protocol.mesos.offered import Head, Offer, Offers, Sketch
 
 REFUSE_REST_S: Final = 5.0  # what is left of an offer that a task was put on
 TICK_S: Final = 1.0
 TOGETHER_MAX: Final = 64  # messages between two looks at the clock
 SAY_EVERY_S: Final = 5.0
-ANSWERED_S: Final = 3.0  # the master answers a reconciliation at once
 UNCONFIRMED_S: Final = 300.0  # longer than an ACCEPT waits for its turn and its answer
 DENIALS: Final = frozenset({"TASK_GONE", "TASK_LOST", "TASK_DROPPED", "TASK_UNKNOWN"})
 RECONCILED: Final = "REASON_RECONCILIATION"
-EARLIER_LIFE: Final = "the master is asked first which tasks of ours run there"
 NO_OFFER_YET: Final = "no offer of this agent is held; Mesos is asked for one"
 
 log = structlog.get_logger()
@@ -82,14 +82,14 @@ class OfferBroker:
     adopted: Callable[[], bool] = lambda: False  # the framework is older than its store
     generation: int = 0
     subscribed: bool = False
-    offers: dict[str, Sketch] = attrs.field(factory=dict)
+    offers: dict[str, Head] = attrs.field(factory=dict)
     offers_at: float = 0.0  # when the oldest of them arrived, on the run's clock
     wants: WantBook = attrs.field(factory=WantBook)
     book: TaskBook = attrs.field(init=False)
     inverse: InverseOffers = attrs.field(init=False)
+    earlier: EarlierLife = attrs.field(init=False)
     introductions: Introductions = attrs.field(init=False)
     flow: OfferFlow = attrs.field(init=False)
-    met: dict[str, float] = attrs.field(factory=dict)  # agent id -> first offer here
     launched: dict[str, Launched] = attrs.field(factory=dict)  # by task id
     given_back: set[str] = attrs.field(factory=set)  # of those, what is not wanted any more
     _look_at: float = float("-inf")
@@ -97,6 +97,7 @@ class OfferBroker:
 
     def __attrs_post_init__(self) -> None:
         self.book = TaskBook(self.chance)
+        self.earlier = EarlierLife(self.adopted, self.book, self.board)
         self.inverse = InverseOffers(self.board, self.wall)
         self.introductions = Introductions(self.board, self.roster)
         self.flow = OfferFlow(
@@ -155,8 +156,8 @@ class OfferBroker:
         match message.event:
             case events.Subscribed():
                 self._subscribed(message.generation)
-            case events.Offers(offers=offers):
-                await self._offered(offers, message.at)
+            case Offers():
+                await self._offered(message.event, message.at)
             case events.Rescind(offer_id=offer_id):
                 self._void(self.offers.pop(offer_id, None) is not None)
             case events.InverseOffers(offers=inverse):
@@ -179,7 +180,7 @@ class OfferBroker:
         self.generation = generation
         self.subscribed = True
         self.offers.clear()
-        self.met.clear()
+        self.earlier.afresh()
         self.introductions.afresh()
         self.inverse.void()
         self.wants.afresh(trio.current_time())
@@ -187,28 +188,44 @@ class OfferBroker:
         if self.flow.suppressed and self.wants:
             self.flow.suppressed = False  # SUBSCRIBE said so already; the next revive corrects it
 
-    async def _offered(self, offers: tuple[Sketch, ...], at: float) -> None:
-        tally = self.board.offers
-        self.board.offers = attrs.evolve(tally, received=tally.received + len(offers))
+    async def _offered(self, event: Offers, at: float) -> None:
+        tally, heads = self.board.offers, event.heads
+        self.board.offers = attrs.evolve(tally, received=tally.received + len(heads))
         if not self.offers:
             self.offers_at = at
-        self.offers.update({one.id.value: one for one in offers})
-        if offers:
+        self.offers.update({one.id.value: one for one in heads})
+        if heads:
             # Masters before 1.5 forget it with the stream: it has to be said again.
             self.flow.suppressed = False
-        await self._match(offers)
-        await self.introductions.of(offers, known=self.flow.resting())
+        resting = self.flow.resting()
+        self.earlier.meets(heads, at)
+        if any(one.agent_id.value not in resting for one in heads):
+            await self._read(event, resting)
+        elif heads:
+            nothing = Matching(matches=(), left=(), verdicts={})
+            self.board.answers.append(answer_of(nothing, len(heads), self.wall()))
+        await self._decline(self.offers.values())
+
+    async def _read(self, event: Offers, resting: AbstractSet[str]) -> None:
+        """More than their ids: somebody is new there, or wants something."""
+        try:
+            sketches = event.sketches()
+        except RemoteMesosError as error:
+            log.warning("offers are not understood", reason=str(error))
+            return
+        await self._match(sketches)
+        await self._decline(
+            [self.offers[i] for one in sketches if (i := one.id.value) in self.offers]
+        )
+        await self.introductions.of(sketches, known=resting)
 
     def _void(self, count: int) -> None:
         tally = self.board.offers
         self.board.offers = attrs.evolve(tally, void=tally.void + count)
 
     async def _match(self, offers: tuple[Sketch, ...]) -> None:
-        """Answer all of `offers` now: a task, or a DECLINE with a filter that fits."""
+        """Tasks for all of `offers` that fit; the rest is to be declined."""
         now = trio.current_time()
-        if self.adopted():
-            for offer in offers:
-                self.met.setdefault(offer.agent_id.value, now)
         found = self._found(offers, now)
         for one in found.matches:
             await self._accept(one)
@@ -217,9 +234,7 @@ class OfferBroker:
             unmet = self.wants.get(host)
             if unmet is not None:
                 unmet.judged(now)
-        if offers:
-            self.board.answers.append(answer_of(found, len(offers), self.wall()))
-        await self._decline(offers)
+        self.board.answers.append(answer_of(found, len(offers), self.wall()))
 
     def _found(self, offers: tuple[Sketch, ...], now: float) -> Matching:
         """Only what somebody wants is read whole."""
@@ -233,24 +248,8 @@ class OfferBroker:
                 except RemoteMesosError as error:
                     log.warning("an offer is not understood", reason=str(error))
         wanted = self.wants.of_agents(offer.agent_id for offer in whole)
-        needs = [self.flow.need(one.want) for one in wanted if self._may_begin(one, now)]
+        needs = [self.flow.need(one.want) for one in wanted if self.earlier.may_begin(one, now)]
         return match(needs, whole, now_s=self.wall())
-
-    def _may_begin(self, wanted: Wanted, now: float) -> bool:
-        """False while an agent may run a task of a life whose store was lost.
-
-        The master tells of it when it is asked after that agent has come.
-        """
-        want = wanted.want
-        shown = self.board.agents.get(want.host)
-        if not self.adopted() or (shown is not None and shown.facts is not None):
-            return True
-        if self.book.asked_all_at > self.met.get(want.task.agent_id, now):
-            return now - self.book.asked_all_at >= ANSWERED_S
-        self.book.ask_for_all(now)
-        self.board.verdicts[want.host] = EARLIER_LIFE
-        wanted.judged(now)
-        return False
 
     async def _accept(self, one: Match) -> None:
         wanted = self.wants.pop(one.need.host)
@@ -272,12 +271,8 @@ class OfferBroker:
         )
         await self._answer(accept)
 
-    async def _decline(self, offers: tuple[Sketch, ...]) -> None:
-        """All of them that are not accepted."""
-        left: Iterable[Sketch] = offers
-        if len(self.offers) != len(offers):
-            left = (one for one in offers if one.id.value in self.offers)
-        for pause_s, ids in self.flow.sorted(left).items():
+    async def _decline(self, offers: Iterable[Head]) -> None:
+        for pause_s, ids in self.flow.sorted(offers).items():
             for start in range(0, len(ids), calls.DECLINE_IDS_MAX):
                 part = tuple(ids[start : start + calls.DECLINE_IDS_MAX])
                 await self._answer(calls.Decline(offer_ids=part, refuse_s=pause_s))
@@ -399,7 +394,7 @@ class OfferBroker:
         if not self.subscribed:
             return
         if self.offers:  # a crash came in between: the ledger is answered all the same
-            await self._match(tuple(self.offers.values()))
+            await self._decline(self.offers.values())
         now = trio.current_time()
         for due in self.book.due(now):
             await self._send(due)

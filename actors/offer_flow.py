@@ -20,7 +20,7 @@ from actors.want_book import OFFERLESS_S, WantBook, Wanted
 from domain.offers import Matching, Need, blocked_by, why_not_offered
 from domain.pace import Pace
 from protocol.mesos import calls
-from protocol.mesos.offered import Sketch
+from protocol.mesos.offered import Head
 
 REFUSE_NEXT_S: Final = 2.0  # the next in line, and who is not known yet
 REFUSE_SOON_S: Final = 5.0  # an agent at work wants an offer again shortly
@@ -99,7 +99,7 @@ class OfferFlow:
         """Agents at rest, and the same as before: where the master's list tells of any change."""
         return self.board.at_rest if self.may_suppress() else frozenset()
 
-    def sorted(self, offers: Iterable[Sketch]) -> dict[float, list[str]]:
+    def sorted(self, offers: Iterable[Head]) -> dict[float, list[str]]:
         """Ids of those offers by how long they are refused for."""
         resting = self.resting()
         found: dict[float, list[str]] = {}

@@ -125,12 +125,14 @@ def ours(folder: Path, store: Path, size: int) -> dict[str, Any]:
 def _pymesos(folder: Path, python: str, size: int) -> dict[str, Any]:
     program = folder / "peer.py"
     program.write_text(peers.DECLINE_ALL)
-    with master(folder, agents=size, per_event=size, play_s=PEER_PLAY_S[size]) as there:
-        with running([str(program), there.place], log=folder / "peer.log", python=python):
-            there.wait("the first event of pymesos", events=1)
-            there.wait("the second event of pymesos", events=2)
-            time.sleep(PEER_PLAY_S[size])
-            return there.figures()
+    with (
+        master(folder, agents=size, per_event=size, play_s=PEER_PLAY_S[size]) as there,
+        running([str(program), there.place], log=folder / "peer.log", python=python),
+    ):
+        there.wait("the first event of pymesos", events=1)
+        there.wait("the second event of pymesos", events=2)
+        time.sleep(PEER_PLAY_S[size])
+        return there.figures()
 
 
 def remove(folder: Path) -> None:

@@ -19,7 +19,7 @@ FOLDER: Final = ROOT / "build" / "peers"
 TOOLS: Final = ("cython<3", "setuptools", "wheel")
 PARSER: Final = "http-parser==0.9.0"
 
-DECLINE_ALL: Final = '''
+DECLINE_ALL: Final = """
 import sys
 from pymesos import MesosSchedulerDriver, Scheduler
 
@@ -32,7 +32,7 @@ framework = {
     "capabilities": [{"type": "MULTI_ROLE"}],
 }
 MesosSchedulerDriver(DeclineAll(), framework, sys.argv[1], use_addict=False).run()
-'''
+"""
 """A whole event in one call: the fastest that it can."""
 
 

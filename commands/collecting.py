@@ -3,8 +3,8 @@
 Ten thousand agents are some five million objects that stay. A collection of all of them stops
 every actor for a second, and Python makes one each time their number has grown by a quarter. So
 none is made before all that the store held is in memory; then what is there is frozen
-(`gc.freeze`: it is not looked at again), and later collections see only what came since. What is freed by reference
-counting, nearly everything, is freed at once as ever. docs/performance.md has the figures.
+(`gc.freeze`: it is not looked at again), and later ones see only what came since. What reference
+counting frees, nearly everything, is freed at once as ever. docs/performance.md has the figures.
 """
 
 from __future__ import annotations

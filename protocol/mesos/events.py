@@ -15,7 +15,7 @@ import attrs
 from protocol.mesos import fields
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.fields import JsonObject
-from protocol.mesos.offered import Sketch, decode_offers
+from protocol.mesos.offered import Offers, decode_offers
 
 HEARTBEAT_S: Final = 15.0  # hard-coded in masters; 1.0.0 does not tell it
 HEARTBEAT_S_MIN: Final = 1.0
@@ -42,11 +42,6 @@ class Subscribed:
     heartbeat_s: float
     master_id: str = ""
     master_version: str = ""
-
-
-@attrs.frozen(kw_only=True)
-class Offers:
-    offers: tuple[Sketch, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -147,7 +142,7 @@ def decode_event(record: bytes) -> Event:
     Raises RemoteMesosError when it is no event at all.
     """
     if record.startswith(_OFFERS):  # as every master writes it: large, so read once
-        return Offers(offers=decode_offers(record))
+        return decode_offers(record)
     raw = fields.parse_object(record, "an event")
     kind = raw.get("type")
     if not isinstance(kind, str):
@@ -161,7 +156,7 @@ def _decode(kind: str, raw: JsonObject, record: bytes) -> Event:
         case "HEARTBEAT":
             return Heartbeat()
         case "OFFERS":
-            return Offers(offers=decode_offers(record))
+            return decode_offers(record)
         case "UPDATE":
             return _update(fields.required(fields.required(raw, "update"), "status"))
         case "SUBSCRIBED":

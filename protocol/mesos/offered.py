@@ -1,8 +1,8 @@
 """Offers as they arrive by the thousand: ids decoded, all else kept as the bytes that came.
 
 One OFFERS event can hold an offer of every agent. Nearly all are declined by their ids alone, so
-the rest of each is read only when somebody wants it. The structs hold no references back, and are
-not tracked by the garbage collector: ten thousand of them start no collection.
+the rest is read only when somebody wants one of them. The structs hold no references back, and
+are not tracked by the garbage collector: ten thousand of them start no collection.
 """
 
 from __future__ import annotations
@@ -57,8 +57,15 @@ class Whereabouts:
     attributes: dict[str, str]
 
 
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """Which offer, of which agent."""
+
+    id: Named
+    agent_id: Named
+
+
 class Sketch(msgspec.Struct, frozen=True, gc=False):
-    """An offer (v1 mesos.proto `Offer`) of which only the ids are decoded."""
+    """An offer (v1 mesos.proto `Offer`) with its larger parts as they came."""
 
     id: Named
     agent_id: Named
@@ -104,23 +111,53 @@ class Sketch(msgspec.Struct, frozen=True, gc=False):
             )
 
 
-class _Offers(msgspec.Struct, frozen=True, gc=False):
+class _Heads(msgspec.Struct, frozen=True, gc=False):
+    offers: list[Head] | None = None
+
+
+class _HeadsEvent(msgspec.Struct, frozen=True, gc=False):
+    offers: _Heads
+
+
+class _Sketches(msgspec.Struct, frozen=True, gc=False):
     offers: list[Sketch] | None = None
 
 
-class _Event(msgspec.Struct, frozen=True, gc=False):
-    offers: _Offers
+class _SketchesEvent(msgspec.Struct, frozen=True, gc=False):
+    offers: _Sketches
 
 
-_DECODER: Final = msgspec.json.Decoder(_Event)
+_HEADS: Final = msgspec.json.Decoder(_HeadsEvent)
+_SKETCHES: Final = msgspec.json.Decoder(_SketchesEvent)
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-def decode_offers(record: bytes) -> tuple[Sketch, ...]:
-    """Those of an OFFERS event. Raises RemoteMesosError when one has no ids or no host name."""
+@attrs.frozen(kw_only=True)
+class Offers:
+    """An OFFERS event. `record`: its JSON, which holds all that the heads leave out."""
+
+    heads: tuple[Head, ...]
+    record: bytes = attrs.field(repr=False)
+
+    def sketches(self) -> tuple[Sketch, ...]:
+        """In the order of the heads. Raises RemoteMesosError when one has no host name."""
+        try:
+            return tuple(_SKETCHES.decode(self.record).offers.offers or ())
+        except _UNREADABLE as error:
+            raise _malformed(error) from error
+
+
+def decode_offers(record: bytes) -> Offers:
+    """Raises RemoteMesosError when an offer has no ids."""
     try:
-        return tuple(_DECODER.decode(record).offers.offers or ())
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RemoteMesosError(f"a malformed OFFERS event: {fields.shown(str(error))}") from error
+        heads = _HEADS.decode(record).offers.offers or ()
+    except _UNREADABLE as error:
+        raise _malformed(error) from error
+    return Offers(heads=tuple(heads), record=record)
+
+
+def _malformed(error: Exception) -> RemoteMesosError:
+    return RemoteMesosError(f"a malformed OFFERS event: {fields.shown(str(error))}")
 
 
 def _value(raw: msgspec.Raw) -> object:

@@ -17,7 +17,7 @@ import attrs
 
 from protocol.mesos import calls, events, operator, session
 from protocol.mesos.errors import RemoteMesosError
-from protocol.mesos.offered import Offer, Sketch
+from protocol.mesos.offered import Head, Offer, Offers, Sketch
 from protocol.mesos.recordio import RecordReader
 from protocol.mesos.resources import MILLI, Resource
 
@@ -87,6 +87,12 @@ def sane(value: object) -> None:
                 sane(inner)
         case None | bool() | int():
             pass
+        case Head():
+            sane((value.id.value, value.agent_id.value))
+        case Offers():
+            sane(value.heads)
+            with refusable():
+                sane(value.sketches())
         case Sketch():
             sane((value.id.value, value.agent_id.value, value.hostname))
             with refusable():
@@ -139,10 +145,11 @@ def event(data: bytes) -> None:
             demand(found.framework_id != "", "subscribed without an id")
         if isinstance(found, events.ErrorEvent):
             one_line(found.message)
-        if isinstance(found, events.Offers):
-            for offer in found.offers:
+        if isinstance(found, Offers):
+            demand(all(one.id.value for one in found.heads), "an offer without an id")
+            for sketch in found.sketches():
                 with refusable():
-                    _accepted(offer.whole(ROLE))
+                    _accepted(sketch.whole(ROLE))
 
 
 def _accepted(offer: Offer) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.mesos import events
+from protocol.mesos.offered import Offers
 from protocol.mesos.resources import Resource
 from tests.fuzz import mutation, seeds, targets
 from tools import fuzz
@@ -46,7 +47,7 @@ def test_the_seeds_are_what_masters_sent_and_are_taken_as_such() -> None:
         for seed in SEEDS
         if targets.name_of(seed) == "event" and b"[[[" not in seed
     }
-    assert {events.Offers, events.Update, events.InverseOffers, events.ErrorEvent} < kinds
+    assert {Offers, events.Update, events.InverseOffers, events.ErrorEvent} < kinds
 
 
 @pytest.mark.parametrize("number", range(CHAINS))

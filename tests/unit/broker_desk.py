@@ -102,7 +102,8 @@ class Desk:
         await self.tell(FromMaster(generation=self.generation, event=event, at=trio.current_time()))
 
     async def offered(self, *offers: Sketch) -> None:
-        await self.event(events.Offers(offers=offers))
+        body = msgspec.json.encode({"type": "OFFERS", "offers": {"offers": offers}})
+        await self.event(events.decode_event(body))
 
     async def subscribe(self) -> None:
         self.generation += 1

@@ -13,7 +13,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from actors import offer_broker
+from actors import earlier_life, offer_broker
 from actors.board import AgentSnapshot, GatewaySnapshot
 from actors.messages import (
     AgentLost,
@@ -793,15 +793,15 @@ async def test_an_older_framework_begins_nothing_before_it_asked_what_runs_there
 ) -> None:
     """Its store was lost: a task of its earlier life may still run on that agent."""
     async with desk() as here:
-        here.broker.adopted = lambda: True
+        here.broker.earlier.adopted = lambda: True
         await here.tell(want())
         await here.offered(offer(1))
         assert here.accepts() == []
-        assert here.broker.board.verdicts["a1"] == offer_broker.EARLIER_LIFE
+        assert here.broker.board.verdicts["a1"] == earlier_life.ASKED_FIRST
         await trio.sleep(2.0)
         assert calls.Reconcile(tasks=()) in here.of(calls.Reconcile)
         await here.offered(offer(2))
         assert here.accepts() == [], "the answer may be on its way"
-        await trio.sleep(5.0 + offer_broker.ANSWERED_S)
+        await trio.sleep(5.0 + earlier_life.ANSWERED_S)
         await here.offered(offer(3))
         assert len(here.accepts()) == 1

@@ -20,6 +20,7 @@ from actors.messages import CallResult, LinkDown, Send
 from actors.supervision import EndOfServiceError
 from protocol.mesos import calls, events
 from protocol.mesos.errors import RemoteMesosError
+from protocol.mesos.offered import Offers
 from simulation.http_server import Cut, Reply, Request
 from simulation.mesos_observed import CallReceived, StreamClosed
 from tests.unit.master_line import STANDBY, Line, line, running
@@ -36,7 +37,7 @@ async def test_the_id_is_durable_before_anything_is_passed_on(autojump_clock: Mo
             assert here.heard == []
             assert here.now.state != "subscribed"
             await here.subscribed()
-            await here.until(lambda: bool(here.events(events.Offers)))
+            await here.until(lambda: bool(here.events(Offers)))
             [told] = here.events(events.Subscribed)
             assert isinstance(told.event, events.Subscribed)
             assert here.keep.stored == [told.event.framework_id] == [here.now.framework_id]
@@ -49,7 +50,7 @@ async def test_masters_of_every_age_are_subscribed_to(
 ) -> None:
     async with line(version=version) as here, running(here):
         await here.subscribed()
-        await here.until(lambda: bool(here.events(events.Offers)))
+        await here.until(lambda: bool(here.events(Offers)))
         assert here.link.session.version == calls.parse_version(version)
 
 

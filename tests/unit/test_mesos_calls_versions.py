@@ -11,7 +11,8 @@ import pytest
 from protocol.mesos import calls
 from protocol.mesos.calls import Reserve, Taken, Unreserve, Version
 from protocol.mesos.errors import LocalMesosError
-from protocol.mesos.events import Offers, decode_event
+from protocol.mesos.events import decode_event
+from protocol.mesos.offered import Offers
 from protocol.mesos.recordio import RecordReader
 from protocol.mesos.resources import Resource, usable
 from simulation import mesos_values
@@ -216,7 +217,7 @@ def test_a_recorded_reservation_of_our_role_is_used_and_given_up_in_its_form() -
         resource
         for record in RecordReader().feed((CAPTURES / "operations.recordio.bin").read_bytes())
         if isinstance(event := decode_event(record), Offers)
-        for offer in event.offers
+        for offer in event.sketches()
         for resource in offer.whole("eng").resources
         if resource.role == "eng"
     ]

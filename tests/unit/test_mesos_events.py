@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from protocol.mesos import events
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.events import Update, decode_event
-from protocol.mesos.offered import Offer
+from protocol.mesos.offered import Offer, Offers
 from protocol.mesos.recordio import RecordReader
 from tests.unit.sim_mesos import CAPTURES, Json
 
@@ -22,7 +22,7 @@ STREAMS = sorted(path.name for path in CAPTURES.glob("*.recordio.bin"))
 KINDS: dict[str, type[events.Event]] = {
     "SUBSCRIBED": events.Subscribed,
     "HEARTBEAT": events.Heartbeat,
-    "OFFERS": events.Offers,
+    "OFFERS": Offers,
     "RESCIND": events.Rescind,
     "INVERSE_OFFERS": events.InverseOffers,
     "UPDATE": events.Update,
@@ -49,8 +49,8 @@ def offer_of(*resources: Json, **more: object) -> Offer:
         **more,
     }
     found = event("OFFERS", offers={"offers": [raw]})
-    assert isinstance(found, events.Offers)
-    return found.offers[0].whole("scaleio")
+    assert isinstance(found, Offers)
+    return found.sketches()[0].whole("scaleio")
 
 
 def scalar(name: str, value: float, **more: object) -> Json:
@@ -90,7 +90,7 @@ def test_recorded_updates_keep_what_we_decide_on(name: str) -> None:
 def test_recorded_offers_show_plain_resources_and_where_the_agent_listens(name: str) -> None:
     for record in records(name):
         found = decode_event(record)
-        for sketch in found.offers if isinstance(found, events.Offers) else ():
+        for sketch in found.sketches() if isinstance(found, Offers) else ():
             offer = sketch.whole("*")
             assert attrs.asdict(sketch.where()).items() <= attrs.asdict(offer).items()
             amounts = {r.name: r.amount_milli for r in offer.resources}
@@ -106,8 +106,8 @@ def test_a_maintenance_window_is_seen_in_the_offer() -> None:
     windows = {
         offer.whole("*").unavailable_from_s
         for event_ in found
-        if isinstance(event_, events.Offers)
-        for offer in event_.offers
+        if isinstance(event_, Offers)
+        for offer in event_.sketches()
     }
     assert None in windows
     assert any(isinstance(at, float) and 1.7e9 < at < 2e9 for at in windows), "unix seconds"
@@ -124,8 +124,8 @@ def test_an_inverse_offer_names_the_agent_and_the_window() -> None:
     [offer] = {
         whole.agent_id: whole
         for event_ in decoded
-        if isinstance(event_, events.Offers)
-        for one in event_.offers
+        if isinstance(event_, Offers)
+        for one in event_.sketches()
         if (whole := one.whole("*")).unavailable_from_s is not None
     }.values()
     assert (asked.agent_id, asked.hostname, asked.ip) == (offer.agent_id, "agent1.test", offer.ip)
