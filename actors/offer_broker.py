@@ -8,8 +8,7 @@ asks about tasks by its task book.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable
 from typing import Final, assert_never
 
 import attrs
@@ -36,6 +35,7 @@ from actors.messages import (
     WriterInbox,
 )
 from actors.offer_flow import OfferFlow, answer_of
+from actors.offer_ledger import OfferLedger
 from actors.task_book import TaskBook
 from actors.want_book import WantBook
 from domain import inbox
@@ -44,7 +44,7 @@ from domain.inbox import AgentInbox
 from domain.offers import Match, Matching, match
 from protocol.mesos import calls, events
 from protocol.mesos.errors import RemoteMesosError
-from protocol.mesos.offered import Head, Offer, Offers, Sketch
+from protocol.mesos.offered import Offer, Offers, Sketch
 
 REFUSE_REST_S: Final = 5.0  # what is left of an offer that a task was put on
 TICK_S: Final = 1.0
@@ -82,8 +82,7 @@ class OfferBroker:
     adopted: Callable[[], bool] = lambda: False  # the framework is older than its store
     generation: int = 0
     subscribed: bool = False
-    offers: dict[str, Head] = attrs.field(factory=dict)
-    offers_at: float = 0.0  # when the oldest of them arrived, on the run's clock
+    ledger: OfferLedger = attrs.field(init=False)
     wants: WantBook = attrs.field(factory=WantBook)
     book: TaskBook = attrs.field(init=False)
     inverse: InverseOffers = attrs.field(init=False)
@@ -107,6 +106,7 @@ class OfferBroker:
             may_suppress=self.may_suppress,
             set_suppressed=self.set_suppressed,
         )
+        self.ledger = OfferLedger(self.flow)
 
     async def run(self) -> None:
         while True:
@@ -122,7 +122,7 @@ class OfferBroker:
                 if message is not None:
                     await self._handle(message)
             now = trio.current_time()
-            if now >= self._look_at or self.offers:
+            if now >= self._look_at or self.ledger:
                 self._look_at = now + TICK_S / 2
                 await self._look_at_the_clock()
 
@@ -133,8 +133,7 @@ class OfferBroker:
                 await self._event(message)
             case LinkDown():
                 self.subscribed = False
-                self._void(len(self.offers))
-                self.offers.clear()
+                self._void(self.ledger.forget())
                 self._forget_unconfirmed()
             case Want():
                 self._want(message)
@@ -159,7 +158,7 @@ class OfferBroker:
             case Offers():
                 await self._offered(message.event, message.at)
             case events.Rescind(offer_id=offer_id):
-                self._void(self.offers.pop(offer_id, None) is not None)
+                self._void(self.ledger.rescind(offer_id))
             case events.InverseOffers(offers=inverse):
                 for call in self.inverse.answers(inverse, message.at):
                     await self._send(call)
@@ -179,7 +178,7 @@ class OfferBroker:
     def _subscribed(self, generation: int) -> None:
         self.generation = generation
         self.subscribed = True
-        self.offers.clear()
+        self.ledger.forget()
         self.earlier.afresh()
         self.introductions.afresh()
         self.inverse.void()
@@ -191,22 +190,19 @@ class OfferBroker:
     async def _offered(self, event: Offers, at: float) -> None:
         tally, heads = self.board.offers, event.heads
         self.board.offers = attrs.evolve(tally, received=tally.received + len(heads))
-        if not self.offers:
-            self.offers_at = at
-        self.offers.update({one.id.value: one for one in heads})
         if heads:
             # Masters before 1.5 forget it with the stream: it has to be said again.
             self.flow.suppressed = False
-        resting = self.flow.resting()
-        self.earlier.meets(heads, at)
-        if any(one.agent_id.value not in resting for one in heads):
-            await self._read(event, resting)
+        others = self.ledger.take(heads, at)
+        if others:
+            self.earlier.meets(others, at)
+            await self._read(event)
         elif heads:
             nothing = Matching(matches=(), left=(), verdicts={})
             self.board.answers.append(answer_of(nothing, len(heads), self.wall()))
-        await self._decline(self.offers.values())
+        await self._decline_all()
 
-    async def _read(self, event: Offers, resting: AbstractSet[str]) -> None:
+    async def _read(self, event: Offers) -> None:
         """More than their ids: somebody is new there, or wants something."""
         try:
             sketches = event.sketches()
@@ -214,10 +210,8 @@ class OfferBroker:
             log.warning("offers are not understood", reason=str(error))
             return
         await self._match(sketches)
-        await self._decline(
-            [self.offers[i] for one in sketches if (i := one.id.value) in self.offers]
-        )
-        await self.introductions.of(sketches, known=resting)
+        await self._decline_all()
+        await self.introductions.of(sketches, known=self.flow.resting())
 
     def _void(self, count: int) -> None:
         tally = self.board.offers
@@ -269,21 +263,17 @@ class OfferBroker:
         log.info(
             "task is launched", host=want.host, task_id=want.task.task_id, offers=accept.offer_ids
         )
+        self.ledger.settle(accept.offer_ids)
         await self._answer(accept)
 
-    async def _decline(self, offers: Iterable[Head]) -> None:
-        for pause_s, ids in self.flow.sorted(offers).items():
-            for start in range(0, len(ids), calls.DECLINE_IDS_MAX):
-                part = tuple(ids[start : start + calls.DECLINE_IDS_MAX])
-                await self._answer(calls.Decline(offer_ids=part, refuse_s=pause_s))
+    async def _decline_all(self) -> None:
+        for call in self.ledger.declines():
+            await self._answer(call)
 
     async def _answer(self, call: calls.Accept | calls.Decline) -> None:
         """From here on its offers are not ours any more."""
-        for offer_id in call.offer_ids:
-            self.offers.pop(offer_id, None)
-        await self.writer.put(
-            Send(call=call, generation=self.generation, offered_at=self.offers_at)
-        )
+        since = self.ledger.since
+        await self.writer.put(Send(call=call, generation=self.generation, offered_at=since))
 
     async def _send(self, call: calls.Call) -> None:
         await self.writer.put(Send(call=call, generation=self.generation))
@@ -393,8 +383,8 @@ class OfferBroker:
     async def _look_at_the_clock(self) -> None:
         if not self.subscribed:
             return
-        if self.offers:  # a crash came in between: the ledger is answered all the same
-            await self._decline(self.offers.values())
+        if self.ledger:  # a crash came in between: all are answered all the same
+            await self._decline_all()
         now = trio.current_time()
         for due in self.book.due(now):
             await self._send(due)

@@ -99,19 +99,11 @@ class OfferFlow:
         """Agents at rest, and the same as before: where the master's list tells of any change."""
         return self.board.at_rest if self.may_suppress() else frozenset()
 
-    def sorted(self, offers: Iterable[Head]) -> dict[float, list[str]]:
-        """Ids of those offers by how long they are refused for."""
-        resting = self.resting()
+    def by_patience(self, offers: Iterable[Head]) -> dict[float, list[str]]:
+        """Their ids by how long they are refused for."""
         found: dict[float, list[str]] = {}
-        rest: list[str] = []
         for offer in offers:
-            agent_id = offer.agent_id.value
-            if agent_id in resting:  # of ten thousand, nearly all
-                rest.append(offer.id.value)
-            else:
-                found.setdefault(self.refuse_s(agent_id), []).append(offer.id.value)
-        if rest:
-            found.setdefault(REFUSE_IDLE_S, []).extend(rest)
+            found.setdefault(self.refuse_s(offer.agent_id.value), []).append(offer.id.value)
         return found
 
     def _blocked(self, wanted: Wanted) -> str:

@@ -19,13 +19,13 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks import peers, stores
-from benchmarks.processes import BenchmarkError, master, running, spread, usage
+from benchmarks.processes import REST_S, BenchmarkError, master, running, spread, usage
 from simulation.master_play import Player
 
 SIZES: Final = (1_000, 10_000)
 RUNS: Final = 3
 PLAY_S: Final = 5.0
-PEER_PLAY_S: Final = {1_000: 5.0, 10_000: 30.0}  # its first event of 10,000 takes 18 s alone
+PEER_PLAY_S: Final = {1_000: 5.0, 10_000: 15.0}  # there an event takes it seconds
 DECODES: Final = {1_000: 200, 10_000: 20}
 
 
@@ -114,7 +114,7 @@ def ours(folder: Path, store: Path, size: int) -> dict[str, Any]:
         flags = stores.flags(folder, used, there.place)
         with running(["cli.py", *flags], log=folder / "ours.log") as process:
             there.wait("the first event of ours", events=1)
-            time.sleep(PLAY_S + 0.5)
+            time.sleep(REST_S + PLAY_S + 0.5)
             found = there.figures()
             found["peak_rss_mb"] = usage(process).peak_mb
             if found["calls"].get("ACCEPT") or found["waiting"]:
@@ -130,8 +130,8 @@ def _pymesos(folder: Path, python: str, size: int) -> dict[str, Any]:
         running([str(program), there.place], log=folder / "peer.log", python=python),
     ):
         there.wait("the first event of pymesos", events=1)
+        time.sleep(REST_S + PEER_PLAY_S[size])
         there.wait("the second event of pymesos", events=2)
-        time.sleep(PEER_PLAY_S[size])
         return there.figures()
 
 

@@ -18,6 +18,7 @@ import httpx
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PATIENCE_S: Final = 120.0
+REST_S: Final = 5.0  # a client that has ten thousand agents in its store has a start behind it
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -109,7 +110,7 @@ def master(folder: Path, *, agents: int, per_event: int, play_s: float) -> Itera
     log = folder / "master.log"
     command = [
         "cli.py", "simulate-master", "--listen=127.0.0.1:0", f"--agents={agents}",
-        f"--offers-per-event={per_event}", f"--play={play_s:g}",
+        f"--offers-per-event={per_event}", f"--play={play_s:g}", f"--play-after={REST_S:g}",
     ]  # fmt: skip
     with running(command, log=log) as process:
         deadline = time.perf_counter() + PATIENCE_S

@@ -119,6 +119,7 @@ def attributes(number: int) -> dict[str, str]:
         "row": f"row{number % 5}",
         "zone": f"z{number % 3}",
         "os": "debian12",
+        "kernel": "6.1.0-18-amd64",
         "scaleio-sds-pd": "default",
         "slots": str(number % 8),
     }

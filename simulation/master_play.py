@@ -32,13 +32,17 @@ JSON_TYPE: Final = (("Content-Type", "application/json"),)
 
 @attrs.define(eq=False)
 class Player:
-    """`play_s`: for so long after the first event offers are played without pause; 0: never."""
+    """`play_s`: for so long offers are played without pause; 0: never.
+
+    `rest_s`: before that, after the first event, which is not counted: who starts has other work.
+    """
 
     agents: int
     per_event: int
     play_s: float
     address: str
     version: str
+    rest_s: float = 0.0
     clock: Callable[[], float] = time.perf_counter
     events: list[tuple[bytes, frozenset[str]]] = attrs.field(factory=list)
     waiting: dict[str, int] = attrs.field(factory=dict)  # offer id -> its event
@@ -51,6 +55,7 @@ class Player:
     framework_id: str = f"{MASTER_ID}-0000"
     role: str = "scaleio"
     number: int = 0
+    began: float = 0.0  # to play without pause
     _out: trio.MemorySendChannel[bytes] | None = None
     _room: trio.Event = attrs.field(factory=trio.Event)
     _revive: trio.Event = attrs.field(factory=trio.Event)
@@ -121,12 +126,14 @@ class Player:
     async def _plays(self) -> AsyncGenerator[bytes | None, None]:
         """Each next record; None now and then, so that updates and heartbeats get through."""
         yield self._next()
-        until: float | None = None
+        rested: float | None = None
         beat = self.clock() + HEARTBEAT_S
         while True:
-            if until is None and not self.due:
-                until = self.clock() + self.play_s
-            playing = until is not None and self.clock() < until
+            if rested is None and not self.due:
+                rested = self.clock() + self.rest_s
+            playing = rested is not None and 0 <= self.clock() - rested < self.play_s
+            if playing and not self.began:
+                self.began = self.clock()
             if playing and len(self.due) < WINDOW:
                 yield self._next()
                 continue
@@ -259,9 +266,9 @@ class Player:
         """Seconds from an event's last byte to its last answer; offers a second after the first."""
         ended = sorted(self.answered)
         first = ended[0] if ended else 0
-        took = sorted(self.answered[one] - self.sent[one] for one in ended if one in self.sent)
         later = [one for one in ended if one != first and one in self.sent]
-        spent = self.answered[later[-1]] - self.answered[first] if later else 0.0
+        took = sorted(self.answered[one] - self.sent[one] for one in later)
+        spent = self.answered[later[-1]] - self.began if later else 0.0
         return {
             "agents": self.agents,
             "offers_per_event": self.per_event,
@@ -305,6 +312,7 @@ def _attributes(agent: int) -> list[dict[str, Any]]:
         "row": f"row{agent % 5}",
         "zone": f"z{agent % 3}",
         "os": "debian12",
+        "kernel": "6.1.0-18-amd64",
         "scaleio-sds-pd": "default",
     }
     found: list[dict[str, Any]] = [
@@ -327,7 +335,7 @@ def _resources(agent: int, role: str) -> Iterator[dict[str, Any]]:
     yield {"name": "ports", "type": "RANGES", "ranges": {"range": ranges}, **extra}
     for name, amount in (("cpus", 7.5), ("mem", 30720.0), ("disk", 102400.0)):
         yield {"name": name, "type": "SCALAR", "scalar": {"value": amount}, **extra}
-    if agent % 4 == 2:
+    if agent % 2:
         yield {
             "name": "mem",
             "type": "SCALAR",

@@ -84,6 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a still cluster that only offers: all agents once and after each REVIVE, and for so "
         "long without pause; GET /play tells how fast they were answered",
     )
+    parser.add_argument(
+        "--play-after", type=float, default=0.0, metavar="SECONDS", help="after the first event"
+    )
     parser.add_argument("--mesos-version", default="1.11.0", metavar="VERSION")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
 
@@ -169,6 +172,7 @@ async def _play(
         agents=namespace.agents,
         per_event=min(namespace.offers_per_event or namespace.agents, namespace.agents),
         play_s=namespace.play,
+        rest_s=namespace.play_after,
         address=shown,
         version=namespace.mesos_version,
     )

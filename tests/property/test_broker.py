@@ -84,7 +84,7 @@ class Ledger:
                 answers[offer_id] += 1
         assert set(answers.values()) <= {1}
         assert self.offered.keys() - answers.keys() <= self.excused
-        assert not here.broker.offers, "nothing is kept back"
+        assert not here.broker.ledger, "nothing is kept back"
 
 
 def check_accepts(here: Desk) -> None:
