@@ -23,6 +23,7 @@ from domain import inbox
 from domain.agent import AgentRecord, Phase
 from domain.inbox import AgentInbox, status_of
 from protocol.mesos import operator
+from protocol.mesos.agent_list import AgentListReader
 from protocol.mesos.errors import RemoteMesosError
 from protocol.mesos.events import Update
 
@@ -45,6 +46,7 @@ class Roster:
     seen: dict[str, inbox.Sighted] = attrs.field(factory=dict)  # host -> last told
     ports: dict[str, tuple[str, int]] = attrs.field(factory=dict)  # host -> where it listens
     listing_works: bool = False
+    _reader: AgentListReader = attrs.field(factory=AgentListReader, init=False)
     _missing: dict[str, int] = attrs.field(factory=dict)
     _said: str = ""
 
@@ -88,10 +90,17 @@ class Roster:
                 answer = await self.mesos.operator(base, operator.GET_AGENTS)
             if answer.status == 200:
                 self._said = ""
-                return operator.parse_agents(answer.body)
+                return await self._read(answer.body)
             self._say(f"GET_AGENTS was answered {answer.status}")
         except (MesosUnreachableError, RemoteMesosError, CredentialsError) as error:
             self._say(str(error))
+        return None
+
+    async def _read(self, body: str) -> operator.AgentList | None:
+        for found in self._reader.read(body):
+            if found is not None:
+                return found
+            await trio.lowlevel.checkpoint()
         return None
 
     def _say(self, why: str) -> None:
@@ -125,9 +134,7 @@ class Roster:
         host = self._host_key(agent_id, hostname, ip, port)
         sighted = inbox.Sighted(agent_id=agent_id, address=ip, port=port, attributes=attributes)
         self.ports[host] = (ip, port)
-        shown = self.board.agents.get(host)
-        lost = shown is not None and (shown.phase == Phase.LOST.value or shown.lost_at > 0)
-        if self.seen.get(host) == sighted and not lost:
+        if self.seen.get(host) == sighted and not self._is_lost(host):
             return
         if self.birth(host).offer(sighted):
             self.seen[host] = sighted
@@ -150,7 +157,7 @@ class Roster:
         return last is not None and self._missing.get(last.agent_id, 0) == 0
 
     def _listed(self, message: AgentsListed) -> None:
-        agents = message.agents
+        agents, before = message.agents, self.board.seen
         self.board.seen = {agent.agent_id: agent for agent in agents}
         now_there = {agent.agent_id for agent in agents if agent.active}
         for agent_id in now_there:
@@ -162,8 +169,18 @@ class Roster:
                 if self._missing[agent_id] == LIST_MISSES_MAX:
                     self._lost(agent_id)
         for agent in agents:
-            if agent.active:
+            if agent.active and not (before.get(agent.agent_id) is agent and self._has(agent)):
                 self._sight(agent.agent_id, agent.hostname, agent.ip, agent.port, agent.attributes)
+
+    def _has(self, agent: operator.AgentSeen) -> bool:
+        """True while it is where it was when it was last told of."""
+        host = self.hosts.get(agent.agent_id, "")
+        last = self.seen.get(host)
+        return last is not None and last.agent_id == agent.agent_id and not self._is_lost(host)
+
+    def _is_lost(self, host: str) -> bool:
+        shown = self.board.agents.get(host)
+        return shown is not None and (shown.phase == Phase.LOST.value or shown.lost_at > 0)
 
     def _lost(self, agent_id: str) -> None:
         host = self.hosts.get(agent_id)

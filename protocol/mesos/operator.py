@@ -5,7 +5,7 @@ Every parser takes the body of a 200 and raises RemoteMesosError, in one line, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -148,14 +148,18 @@ def parse_agents(body: str | bytes) -> AgentList:
     with fields.malformed("answer to GET_AGENTS"):
         answer = _answer(body, "GET_AGENTS")
         return AgentList(
-            tuple(_agent(one) for one in fields.objects(answer, "agents")),
-            frozenset(
-                fields.identifier(info, "id") for info in fields.objects(answer, "recovered_agents")
-            ),
+            tuple(agent_seen(one) for one in fields.objects(answer, "agents")),
+            recovered_ids(fields.objects(answer, "recovered_agents")),
         )
 
 
-def _agent(raw: JsonObject) -> AgentSeen:
+def recovered_ids(infos: Iterable[JsonObject]) -> frozenset[str]:
+    """Raises ValueError."""
+    return frozenset(fields.identifier(info, "id") for info in infos)
+
+
+def agent_seen(raw: JsonObject) -> AgentSeen:
+    """One entry of GET_AGENTS. Raises ValueError, TypeError, AttributeError."""
     info = fields.required(raw, "agent_info")
     ip, port = _listens_at(raw, info)
     fault_domain = fields.inner(fields.inner(info, "domain"), "fault_domain")
