@@ -40,6 +40,7 @@ class Recollection:
 
 def recollect(stored: Mapping[str, bytes]) -> Recollection:
     """Raises RecordError where a record can't be read."""
+    reader = records.AgentReader()
     return Recollection(
         framework=_kept(stored, records.FRAMEWORK_KEY, FrameworkRecord, None),
         closing=_kept(stored, records.CLOSING_KEY, ClosingRecord, None),
@@ -50,7 +51,7 @@ def recollect(stored: Mapping[str, bytes]) -> Recollection:
         audit=_kept(stored, records.AUDIT_KEY, AuditRecord, AuditRecord()),
         silences=_kept(stored, records.SILENCES_KEY, SilencesRecord, SilencesRecord()),
         agents=tuple(
-            records.decode(stored[key], AgentRecord, key=key)
+            reader.read(stored[key], key=key)
             for key in sorted(stored)
             if key.startswith(records.AGENT_PREFIX)
         ),
