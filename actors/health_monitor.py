@@ -9,7 +9,7 @@ import attrs
 import structlog
 import trio
 
-from actors.board import Board, Condition
+from actors.board import AgentSnapshot, Board, Condition
 from actors.mailbox import Mailbox
 from actors.messages import HealthInbox
 from domain import health, repairs, storage_health
@@ -46,6 +46,7 @@ class HealthMonitor:
     _move: dict[str, Trend] = attrs.field(factory=dict)  # by pool id: KB that a rebuild has to move
     _move_most: dict[str, int] = attrs.field(factory=dict)  # by pool id: the most it had to move
     _suspect_since: dict[str, float] = attrs.field(factory=dict)
+    _viewed: dict[str, tuple[AgentSnapshot, health.AgentView]] = attrs.field(factory=dict)  # host
 
     async def run(self) -> None:
         while True:
@@ -98,22 +99,14 @@ class HealthMonitor:
         self.board.touch()
 
     def _views(self) -> tuple[health.AgentView, ...]:
-        return tuple(
-            health.AgentView(
-                host=shown.host,
-                phase=shown.phase,
-                error=shown.error,
-                address=shown.address,
-                sdc_guid=shown.facts.sdc_guid if shown.facts else "",
-                missing=shown.missing,
-                later=shown.later,
-                repairs_spent=repairs.are_spent(shown.repairs, self.wall()),
-                skew_s=shown.facts.clock - shown.surveyed
-                if shown.facts and shown.facts.clock
-                else 0.0,
-            )
-            for _, shown in sorted(self.board.agents.items())
-        )
+        """Made anew only where what is shown is new, or where repairs are to be forgotten."""
+        before, self._viewed = self._viewed, {}
+        for host, shown in sorted(self.board.agents.items()):
+            known = before.get(host)
+            if known is None or known[0] is not shown or shown.repairs:
+                known = (shown, _view(shown, self.wall()))
+            self._viewed[host] = known
+        return tuple(view for _, view in self._viewed.values())
 
     def _gateway_skew_s(self, storage: StorageSnapshot | None) -> float:
         """As of the last look at the Gateway, whose own clock it told then."""
@@ -175,6 +168,21 @@ class HealthMonitor:
             if now - since >= DOUBT_AFTER_S and target is not None:
                 target.offer(doubt)
                 self._suspect_since[host] = now + DOUBT_EVERY_S - DOUBT_AFTER_S
+
+
+def _view(shown: AgentSnapshot, unix: float) -> health.AgentView:
+    facts = shown.facts
+    return health.AgentView(
+        host=shown.host,
+        phase=shown.phase,
+        error=shown.error,
+        address=shown.address,
+        sdc_guid=facts.sdc_guid if facts else "",
+        missing=shown.missing,
+        later=shown.later,
+        repairs_spent=repairs.are_spent(shown.repairs, unix),
+        skew_s=facts.clock - shown.surveyed if facts and facts.clock else 0.0,
+    )
 
 
 def _condition(entry: Entry) -> Condition:

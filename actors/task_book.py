@@ -30,7 +30,7 @@ NOT_THERE: Final = frozenset({"TASK_UNKNOWN"})
 
 @attrs.define
 class Tracked:
-    """A task the master may know of. `due`: when its launch counts as unheard of."""
+    """A task the master may know of. `due`: when its silence is asked about."""
 
     host: str
     agent_id: str
@@ -41,6 +41,7 @@ class Tracked:
 class TaskBook:
     chance: random.Random
     tracked: dict[str, Tracked] = attrs.field(factory=dict)  # task id
+    silent: set[str] = attrs.field(factory=set)  # of those, which nothing was heard of yet
     unheard: dict[str, str] = attrs.field(factory=dict)  # task id -> agent id, to reconcile
     kills: dict[str, tuple[str, float]] = attrs.field(factory=dict)  # task id -> agent id, due
     _batches: deque[tuple[tuple[str, str], ...]] = attrs.field(factory=deque)
@@ -53,10 +54,13 @@ class TaskBook:
 
     def track(self, task_id: str, host: str, agent_id: str, now: float) -> None:
         due = now + LAUNCH_PATIENCE_S
-        self.tracked.setdefault(task_id, Tracked(host=host, agent_id=agent_id, due=due))
+        if task_id not in self.tracked:
+            self.tracked[task_id] = Tracked(host=host, agent_id=agent_id, due=due)
+            self.silent.add(task_id)
 
     def forget(self, task_id: str) -> None:
         self.tracked.pop(task_id, None)
+        self.silent.discard(task_id)
         self.unheard.pop(task_id, None)
 
     def ask_about(self, task_id: str, now: float) -> None:
@@ -82,7 +86,7 @@ class TaskBook:
             self.kills.pop(update.task_id, None)
         tracked = self.tracked.get(update.task_id)
         if tracked is not None:
-            tracked.due = float("inf")
+            self.silent.discard(update.task_id)
         return tracked
 
     def subscribed(self, now: float) -> None:
@@ -104,7 +108,8 @@ class TaskBook:
             self.unheard.update({k: t.agent_id for k, t in self.tracked.items()})
             self._strangers_at.append(now + STRANGERS_AT_S[0])
             self._begin(now)
-        for task_id, tracked in self.tracked.items():
+        for task_id in sorted(self.silent):  # not all: ten thousand keepers are long heard of
+            tracked = self.tracked[task_id]
             if now >= tracked.due:
                 tracked.due = now + LAUNCH_PATIENCE_S
                 self.unheard[task_id] = tracked.agent_id
