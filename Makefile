@@ -44,7 +44,7 @@ help:
 	@echo "make fidelity  simulated against real: calls of Mesos, and each step in many situations (root)"
 	@echo "make store-kills  a writer killed at random moments: SQLite and a real ZooKeeper stay whole (WRITES=$(WRITES) SEED=$(SEED))"
 	@echo "make fuzz      what a master may send, as bytes that coverage leads to (INPUTS=$(INPUTS) SEED=$(SEED))"
-	@echo "make bench     what a look at a storage cluster costs, and the page with 10,000 agents"
+	@echo "make bench     offers a second beside a peer, 10,000 agents, start, page, Gateway (15 minutes)"
 	@echo "make browser   the page in a real Chromium; its pictures are in build/screenshots"
 
 demo:

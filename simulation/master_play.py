@@ -118,8 +118,9 @@ class Player:
             async for record in plays:
                 if record is not None:
                     yield record
-                if self.number in self.due and self.number not in self.sent:
-                    self.sent[self.number] = self.clock()
+                if self.number not in self.sent:  # it may be answered already
+                    now = self.clock()
+                    self.sent[self.number] = min(now, self.answered.get(self.number, now))
                 while (update := _at_once(into)) is not None:
                     yield update
 
