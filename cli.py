@@ -65,6 +65,11 @@ def _main(arguments: list[str]) -> int:
 
         sys.stdout.write(f"{version()}\n")
         return 0
+    if len(arguments) == 1 and arguments[0].strip("-") in ("h", "help") and arguments[0][0] == "-":
+        from settings import help_text  # without all that a scheduler needs
+
+        sys.stdout.write(f"{help_text()}\n")
+        return 0
     if arguments[:1] == ["check"]:
         from commands import check  # it has the scheduler's own flags
 

@@ -17,7 +17,7 @@ import trio
 
 LOOK_EVERY_S: Final = 1.0
 QUIET_SHARE: Final = 0.2  # of a core in use, and less
-THRESHOLDS: Final = (2_000, 50, 1_000)  # net new objects; young, then middle generations
+THRESHOLDS: Final = (2_000, 10, 100_000)  # net new objects; young, then middle generations
 WHOLE_EVERY_S: Final = 600.0  # of what came since the last one, in a quiet moment
 THAW_EVERY: Final = 144  # whole collections: once a day what is frozen is looked at, too
 
