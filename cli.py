@@ -60,16 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    if arguments in (["--version"], ["-version"]):
-        from commands.version import version
+    if len(arguments) == 1 and arguments[0].startswith("-"):
+        from commands import quick
 
-        sys.stdout.write(f"{version()}\n")
-        return 0
-    if len(arguments) == 1 and arguments[0].strip("-") in ("h", "help") and arguments[0][0] == "-":
-        from settings import help_text  # without all that a scheduler needs
-
-        sys.stdout.write(f"{help_text()}\n")
-        return 0
+        told = quick.answer(arguments)
+        if told is not None:
+            sys.stdout.write(f"{told}\n")
+            return 0
     if arguments[:1] == ["check"]:
         from commands import check  # it has the scheduler's own flags
 

@@ -39,7 +39,7 @@ from commands.opening import (
     open_tls,
 )
 from commands.original import take_over_original
-from commands.version import version
+from commands.quick import version
 from domain import records
 from domain.limits import NO_LIMITS
 from flags.address import own_addresses

@@ -9,8 +9,7 @@ tells what became of the offers, timed here, so that clients of any make are mea
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 import attrs
@@ -56,6 +55,8 @@ class Player:
     role: str = "scaleio"
     number: int = 0
     began: float = 0.0  # to play without pause
+    _beat_at: float = 0.0
+    _rested: float | None = None
     _out: trio.MemorySendChannel[bytes] | None = None
     _room: trio.Event = attrs.field(factory=trio.Event)
     _revive: trio.Event = attrs.field(factory=trio.Event)
@@ -113,43 +114,40 @@ class Player:
         self._out = out
         self.waiting.clear()
         self.due.clear()
+        self._beat_at, self._rested = self.clock() + HEARTBEAT_S, None
         yield self._subscribed()
-        async with aclosing(self._plays()) as plays:
-            async for record in plays:
-                if record is not None:
-                    yield record
-                if self.number not in self.sent:  # it may be answered already
-                    now = self.clock()
-                    self.sent[self.number] = min(now, self.answered.get(self.number, now))
-                while (update := _at_once(into)) is not None:
-                    yield update
-
-    async def _plays(self) -> AsyncGenerator[bytes | None, None]:
-        """Each next record; None now and then, so that updates and heartbeats get through."""
         yield self._next()
-        rested: float | None = None
-        beat = self.clock() + HEARTBEAT_S
         while True:
-            if rested is None and not self.due:
-                rested = self.clock() + self.rest_s
-            playing = rested is not None and 0 <= self.clock() - rested < self.play_s
-            if playing and not self.began:
-                self.began = self.clock()
-            if playing and len(self.due) < WINDOW:
-                yield self._next()
-                continue
-            if self._revive.is_set() and not playing:
-                self._revive = trio.Event()
-                await trio.sleep(REVIVED_S)
-                yield self._next()
-                continue
-            self._room = trio.Event()
-            with trio.move_on_after(0.05):
-                await self._room.wait()
-            if self.clock() >= beat:
-                beat = self.clock() + HEARTBEAT_S
-                yield _record("HEARTBEAT", None)
-            yield None
+            self._note_sent()
+            record = _at_once(into) or await self._record()
+            if record is not None:
+                yield record
+
+    def _note_sent(self) -> None:
+        if self.number not in self.sent:  # it may be answered already
+            now = self.clock()
+            self.sent[self.number] = min(now, self.answered.get(self.number, now))
+
+    async def _record(self) -> bytes | None:
+        """The next one; None now and then, so that updates get through."""
+        if self._rested is None and not self.due:
+            self._rested = self.clock() + self.rest_s
+        playing = self._rested is not None and 0 <= self.clock() - self._rested < self.play_s
+        if playing and not self.began:
+            self.began = self.clock()
+        if playing and len(self.due) < WINDOW:
+            return self._next()
+        if self._revive.is_set() and not playing:
+            self._revive = trio.Event()
+            await trio.sleep(REVIVED_S)
+            return self._next()
+        self._room = trio.Event()
+        with trio.move_on_after(0.05):
+            await self._room.wait()
+        if self.clock() < self._beat_at:
+            return None
+        self._beat_at = self.clock() + HEARTBEAT_S
+        return _record("HEARTBEAT", None)
 
     def _next(self) -> bytes:
         self.number += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -171,6 +172,7 @@ def test_any_json_under_an_event_type_is_an_event_or_a_remote_error(
 def test_what_its_reader_has_not_asked_for_yet_is_kept() -> None:
     reader = RecordReader()
     records = reader.feed(encode_record(b"one") + encode_record(b"two") + b"5\nth")
+    assert isinstance(records, Generator)
     assert next(records) == b"one"
     records.close()
     assert reader.held_bytes == len(b"3\ntwo5\nth")
